@@ -1,0 +1,309 @@
+"""
+The network's form for inference: batch normalisation folded, activations and sums inside convolutions.
+
+It takes the camera's bytes, (B, H, W, 3) uint8 RGB, and equals the plain form to float tolerance. Each
+unpooled convolution runs in one of three equivalent forms, whichever is the fastest on the machine:
+
+    transposed    one transposed convolution, 5x5 (bottom_right) or 6x6 with empty taps (top_left)
+    interleaved   the four phases, written to every second row and column
+    shuffled      one 3x3 convolution with the four phases as channels, then pixel shuffle
+
+A transposed convolution's output 2 m + r takes the kernel's tap r + 2 - 2 d from input m + d. Phase r = 0
+reads d = -1, 0, 1: taps 4, 2, 0. Phase r = 1 reads d = 0, 1 (bottom_right: taps 3, 1) or d = -1, 0
+(top_left: taps 5, 3).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fcrn_ros.model.encoder import (
+    BasicBlock,
+    Bottleneck,
+    ConvNormAct,
+    InvertedResidual,
+    MobileNetV2,
+    ResNet,
+)
+from fcrn_ros.model.fcrn import Fcrn, activate
+from fcrn_ros.model.fused_conv import FusedConv
+from fcrn_ros.model.upsample import PHASE_KERNELS, PHASE_OFFSETS, Deconv, UnpoolConv, UpConv, UpProj
+
+FORMS = ('transposed', 'interleaved', 'shuffled')
+Phase = tuple[Tensor, Tensor]
+
+
+def _scale_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    return scale, norm.bias.double() - norm.running_mean.double() * scale
+
+
+def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d, activation: str = 'none') -> FusedConv:
+    """Return a convolution and the batch normalisation behind it as one."""
+    weight, bias = _folded(conv, norm)
+    padding = (int(conv.padding[0]), int(conv.padding[1]))
+    return FusedConv(weight, bias, conv.stride[0], padding, conv.groups, activation)
+
+
+def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Phase:
+    scale, shift = _scale_shift(norm)
+    bias = shift if conv.bias is None else conv.bias.double() * scale + shift
+    weight = conv.weight.double() * scale[:, None, None, None]
+    return weight.float(), bias.float()
+
+
+class Residual(nn.Module):
+    """Convolutions in a row; the last adds the block's input, or its shortcut's output."""
+
+    def __init__(self, body: Sequence[FusedConv], shortcut: nn.Module | None) -> None:
+        super().__init__()
+        self.body = nn.ModuleList(body)
+        self.shortcut = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        for conv in self.body[:-1]:  # type: ignore[union-attr]
+            y = conv(y)
+        other = self.shortcut(x) if self.shortcut is not None else None
+        out: Tensor = self.body[-1](y, other)
+        return out
+
+
+def _resnet_block(block: BasicBlock | Bottleneck) -> Residual:
+    body = [fold(block.conv1, block.bn1, 'relu'), fold(block.conv2, block.bn2, 'relu')]
+    if isinstance(block, Bottleneck):
+        body.append(fold(block.conv3, block.bn3, 'relu'))
+    down = block.downsample
+    shortcut = fold(down[0], down[1]) if isinstance(down, nn.Sequential) else nn.Identity()
+    return Residual(body, shortcut)
+
+
+def _conv_norm_act(layers: nn.Module) -> FusedConv:
+    return fold(layers[0], layers[1], 'relu6')  # type: ignore[index]
+
+
+def _inverted_residual(block: InvertedResidual) -> Residual:
+    *activated, project, norm = block.conv
+    body = [_conv_norm_act(m) for m in activated] + [fold(project, norm)]
+    return Residual(body, nn.Identity() if block.residual else None)
+
+
+def fuse_encoder(encoder: ResNet | MobileNetV2) -> nn.Sequential:
+    """Return an encoder as a sequence of fused blocks."""
+    if isinstance(encoder, ResNet):
+        stages = (encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4)
+        stem = [fold(encoder.conv1, encoder.bn1, 'relu'), encoder.pool]
+        return nn.Sequential(*stem, *[_resnet_block(b) for stage in stages for b in stage])
+    layers: list[nn.Module] = []
+    for module in encoder.features:
+        fused = _conv_norm_act if isinstance(module, ConvNormAct) else _inverted_residual
+        layers.append(fused(module))  # type: ignore[operator]
+    return nn.Sequential(*layers)
+
+
+class Transposed(FusedConv):
+    """Four phases as one transposed convolution."""
+
+    def __init__(self, phases: Sequence[Phase], alignment: str, activation: str) -> None:
+        taps = {3: (4, 2, 0), 2: (5, 3) if alignment == 'top_left' else (3, 1)}
+        size = 6 if alignment == 'top_left' else 5
+        outputs, inputs = phases[0][0].shape[:2]
+        kernel = phases[0][0].new_zeros(inputs, outputs, size, size)
+        for (weight, _), (kh, kw) in zip(phases, PHASE_KERNELS, strict=True):
+            for i, row in enumerate(taps[kh]):
+                for j, column in enumerate(taps[kw]):
+                    kernel[:, :, row, column] = weight[:, :, i, j].T
+        super().__init__(kernel, phases[0][1], 2, (2, 2), 1, activation, size % 2)
+
+
+class Interleaved(nn.Module):
+    """Four convolutions, each writing every second row and column."""
+
+    def __init__(self, phases: Sequence[Phase], alignment: str, activation: str) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            FusedConv(w, b, 1, (1, 1), 1, activation) for w, b in phases
+        )
+        # an even kernel padded by one on both sides gives a row too many: the last for top_left
+        self.first = 0 if alignment == 'top_left' else 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, _, height, width = x.shape
+        outputs = self.convs[0].bias.shape[0]  # type: ignore[union-attr, operator]
+        y = x.new_empty(batch, 2 * height, 2 * width, int(outputs)).permute(0, 3, 1, 2)
+        for conv, (row, column) in zip(self.convs, PHASE_OFFSETS, strict=True):
+            top, left = row * self.first, column * self.first
+            part = conv(x)[:, :, top : top + height, left : left + width]
+            y[:, :, row::2, column::2] = part
+        return y
+
+
+class Shuffled(nn.Module):
+    """One 3x3 convolution with four times the channels, then pixel shuffle."""
+
+    def __init__(self, phases: Sequence[Phase], alignment: str, activation: str) -> None:
+        super().__init__()
+        outputs, inputs = phases[0][0].shape[:2]
+        kernel = phases[0][0].new_zeros(2, 2, outputs, inputs, 3, 3)
+        bias = phases[0][0].new_zeros(2, 2, outputs)
+        for (weight, b), (row, column) in zip(phases, PHASE_OFFSETS, strict=True):
+            kh, kw = weight.shape[2:]
+            top = 0 if alignment == 'top_left' else 3 - kh
+            left = 0 if alignment == 'top_left' else 3 - kw
+            kernel[row, column, :, :, top : top + kh, left : left + kw] = weight
+            bias[row, column] = b
+        self.conv = FusedConv(
+            kernel.flatten(0, 2), bias.flatten(), padding=(1, 1), activation=activation
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, _, height, width = x.shape
+        y = self.conv(x).permute(0, 2, 3, 1).reshape(batch, height, width, 2, 2, -1)
+        y = y.permute(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, -1)
+        return y.permute(0, 3, 1, 2)
+
+
+def fuse_unpool(up: UnpoolConv, norm: nn.BatchNorm2d, activation: str, form: str) -> nn.Module:
+    """
+    Return an unpooled convolution and its batch normalisation in one of ``FORMS``.
+
+    :raises ValueError: the form is not known, or cannot hold four different biases.
+    """
+    phases = [_folded(conv, norm) for conv in up.phases]  # type: ignore[arg-type]
+    if form == 'transposed':
+        if any(not torch.allclose(b, phases[0][1], atol=1e-6) for _, b in phases):
+            raise ValueError('the four phases have different biases: no transposed form')
+        return Transposed(phases, up.alignment, activation)
+    if form == 'interleaved':
+        return Interleaved(phases, up.alignment, activation)
+    if form == 'shuffled':
+        return Shuffled(phases, up.alignment, activation)
+    raise ValueError(f'form {form!r} is not one of {", ".join(FORMS)}')
+
+
+class FusedUpProj(nn.Module):
+    """Up-projection; the second branch enters the 3x3 convolution's sum."""
+
+    def __init__(self, block: UpProj, form: str) -> None:
+        super().__init__()
+        self.up1 = fuse_unpool(block.up1, block.bn1, 'relu', form)
+        self.up2 = fuse_unpool(block.up2, block.bn2, 'none', form)
+        self.conv = fold(block.conv, block.bn, 'relu')
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(self.up1(x), self.up2(x))
+        return y
+
+
+def fuse_block(block: nn.Module, form: str) -> nn.Module:
+    """Return an up-sampling block in its fused form."""
+    if isinstance(block, UpProj):
+        return FusedUpProj(block, form)
+    if isinstance(block, UpConv):
+        return fuse_unpool(block.up, block.bn, 'relu', form)
+    assert isinstance(block, Deconv) and block.up.bias is not None
+    scale, shift = _scale_shift(block.bn)
+    weight = (block.up.weight.double() * scale[None, :, None, None]).float()
+    bias = (block.up.bias.double() * scale + shift).float()
+    return FusedConv(weight, bias, 2, (1, 1), 1, 'relu', output_padding=1)
+
+
+class FusedFcrn(nn.Module):
+    """
+    The network for inference.
+
+    :param network: the plain form, in evaluation mode.
+    :param mean: per channel, in 0..255.
+    :param std: per channel, in 0..255.
+    :param dtype: of everything but the last convolution, which is float32: in bfloat16 a depth of
+        3 m would come in steps of 16 mm.
+    """
+
+    def __init__(
+        self, network: Fcrn, mean: Sequence[float], std: Sequence[float], dtype: torch.dtype
+    ) -> None:
+        super().__init__()
+        self.dtype, self.forms = dtype, ['']
+        self.register_buffer('factor', 1 / torch.tensor(std).view(1, 3, 1, 1))
+        self.register_buffer('shift', -(torch.tensor(mean) / torch.tensor(std)).view(1, 3, 1, 1))
+        self.encoder = fuse_encoder(network.encoder).to(dtype)
+        self.reduce = fold(network.reduce, network.reduce_bn).to(dtype)
+        self.blocks = nn.ModuleList()
+        head = network.predict
+        assert head.bias is not None
+        self.predict = FusedConv(head.weight.float(), head.bias.float(), padding=(1, 1))
+
+    def features(self, batch: Tensor) -> Tensor:
+        """(B, H, W, 3) uint8 RGB -> the decoder's input, (B, C, H / 32, W / 32)."""
+        x = batch.permute(0, 3, 1, 2).float() * self.factor + self.shift
+        y: Tensor = self.reduce(self.encoder(x.to(self.dtype)))
+        return y
+
+    def forward(self, batch: Tensor) -> Tensor:
+        x = self.features(batch)
+        for block in self.blocks:
+            x = block(x)
+        return activate(self.predict(x.float()))
+
+
+@torch.inference_mode()
+def fuse(
+    network: Fcrn,
+    mean: Sequence[float],
+    std: Sequence[float],
+    dtype: torch.dtype = torch.float32,
+    form: str = 'auto',
+    example: Tensor | None = None,
+) -> FusedFcrn:
+    """
+    Return the inference form of a network, on the example's device.
+
+    :param form: one of ``FORMS``, or ``auto``: each block's forms are timed on the example.
+    :param example: (B, H, W, 3) uint8; its device and shape are those that will run.
+    :raises ValueError: ``auto`` without an example, or a form that cannot hold the weights.
+    """
+    if form == 'auto' and example is None:
+        raise ValueError('form is auto; expected an example batch to time the forms on')
+    fused = FusedFcrn(network.eval(), mean, std, dtype)
+    if example is not None:
+        fused = fused.to(example.device)
+        x = fused.features(example)
+    fused.forms.clear()
+    for block in network.blocks:
+        if form == 'auto':
+            chosen, candidate = _fastest(block, x, dtype)
+            x = candidate(x)
+        else:
+            chosen, candidate = form, fuse_block(block, form).to(dtype)
+            candidate = candidate.to(fused.factor.device)
+        fused.blocks.append(candidate)
+        fused.forms.append(chosen)
+    return fused
+
+
+def _fastest(block: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[str, nn.Module]:
+    timed = []
+    for form in FORMS[:1] if isinstance(block, Deconv) else FORMS:
+        try:
+            candidate = fuse_block(block, form).to(dtype).to(x.device)
+        except ValueError:
+            continue
+        timed.append((_milliseconds(candidate, x), form, candidate))
+    _, form, module = min(timed, key=lambda entry: entry[0])
+    return form, module
+
+
+def _milliseconds(call: Callable[[Tensor], Tensor], x: Tensor, repeats: int = 5) -> float:
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        call(x)
+        if x.is_cuda:
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return 1e3 * min(times[1:])

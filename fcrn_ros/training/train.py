@@ -1,0 +1,215 @@
+"""From a folder of pairs to a model on disk: the ``fcrn train`` entry point."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import nn
+
+from fcrn_ros import __version__
+from fcrn_ros.camera import Camera
+from fcrn_ros.model.encoder import build_encoder
+from fcrn_ros.model.fcrn import Architecture, Fcrn
+from fcrn_ros.model.upsample import UnpoolConv
+from fcrn_ros.model.weights import ModelSpec, load_model, save_model
+from fcrn_ros.training.datasets import Samples, decode, find_pairs, read_image, split
+from fcrn_ros.training.module import DepthTraining, Views, loader
+from fcrn_ros.training.pretrained import (
+    TENSORFLOW_INPUT,
+    TORCHVISION_INPUT,
+    load_folded,
+    load_torchvision,
+)
+
+START_DEPTH = 2.5  # [m], the prediction before the first step
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """
+    Everything that decides the result of a training run.
+
+    :param images: folder of colour images.
+    :param depths: folder of depth PNGs.
+    :param intrinsics: fx, fy, cx, cy [px] of those images.
+    :param out: folder for the model, its checkpoint and logs.
+    :param name: of the model.
+    :param model: a model to fine-tune; '' starts from an ImageNet encoder.
+    :param encoder: of a fresh model.
+    :param block: of a fresh model.
+    :param width: channels after the bottleneck of a fresh model.
+    :param encoder_weights: .npz of folded arrays; None loads torchvision's weights.
+    :param input_size: (rows, columns) of a fresh model [px].
+    :param test: stems that are never read.
+    :param validation: stems that are validated on, not trained on.
+    :param licence: of the resulting weights.
+    """
+
+    images: Path
+    depths: Path
+    intrinsics: tuple[float, float, float, float]
+    out: Path
+    name: str
+    model: str = ''
+    encoder: str = 'mobilenet_v2'
+    block: str = 'upproj'
+    width: int = 256
+    encoder_weights: Path | None = None
+    input_size: tuple[int, int] = (192, 256)
+    test: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    loss: str = 'berhu'
+    epochs: int = 20
+    batch: int = 16
+    rate: float = 1e-3
+    precision: str = 'bf16-mixed'
+    seed: int = 1
+    workers: int = 1
+    licence: str = 'as the training data'
+
+
+def train(recipe: Recipe) -> Path:
+    """
+    Train, continuing an interrupted run of the same output folder, and save the averaged weights.
+
+    :return: the new model's sidecar.
+    :raises ValueError: data, names or sizes do not fit.
+    :raises FileNotFoundError: there are no pairs.
+    """
+    lightning.seed_everything(recipe.seed, verbose=False)
+    pairs = find_pairs(recipe.images, recipe.depths)
+    height, width = read_image(pairs[0].image).shape[:2]
+    camera = Camera(width, height, *recipe.intrinsics)
+    rest, _ = split(pairs, recipe.test)
+    training, validation = split(rest, recipe.validation)
+    network, spec = start(recipe, camera)
+    _freeze_phase_biases(network)
+    cache = recipe.out / 'cache'
+    size = min(width, round(spec.input_size[1] * 1.25))
+    module = DepthTraining(network, spec, recipe.loss, recipe.rate)
+    _fit(
+        recipe,
+        module,
+        spec,
+        decode(training, camera, size, cache),
+        decode(validation, camera, size, cache) if validation else None,
+    )
+    averaged: Any = module.averaged.module
+    spec = _described(recipe, spec, len(training), len(validation), module.trainer)
+    return save_model(averaged, spec, recipe.out)
+
+
+def start(recipe: Recipe, camera: Camera) -> tuple[Fcrn, ModelSpec]:
+    """Return the network to train and its spec: a model to fine-tune, or a fresh one."""
+    if recipe.model:
+        network, spec = load_model(recipe.model)
+        return network, spec
+    network = Fcrn(Architecture(recipe.encoder, recipe.block, width=recipe.width, uncertainty=True))
+    mean_std = TORCHVISION_INPUT
+    encoder = build_encoder(recipe.encoder)
+    if recipe.encoder_weights is None:
+        load_torchvision(encoder, recipe.encoder)
+    else:
+        load_folded(encoder, recipe.encoder_weights)
+        if recipe.encoder == 'mobilenet_v2':
+            mean_std = TENSORFLOW_INPUT
+    network.encoder = encoder
+    nn.init.zeros_(network.predict.bias)  # type: ignore[arg-type]
+    network.predict.bias.data[0] = START_DEPTH  # type: ignore[union-attr]
+    rows, columns = recipe.input_size
+    small = camera.resized(columns, rows)
+    intrinsics = {k: round(getattr(small, k), 4) for k in ('fx', 'fy', 'cx', 'cy')}
+    spec = ModelSpec(recipe.name, {}, recipe.input_size, *mean_std, intrinsics, (0.5, 10.0))
+    return network, spec
+
+
+def _freeze_phase_biases(network: Fcrn) -> None:
+    """
+    Hold the biases of interleaved convolutions where they are.
+
+    The batch normalisation behind them makes them redundant, and while the four of them agree the
+    block may run as one transposed convolution.
+    """
+    for module in network.modules():
+        if isinstance(module, UnpoolConv):
+            for phase in module.phases:
+                phase.bias.requires_grad_(False)  # type: ignore[union-attr, operator]
+
+
+def _fit(
+    recipe: Recipe,
+    module: DepthTraining,
+    spec: ModelSpec,
+    training: Samples,
+    validation: Samples | None,
+) -> None:
+    last = recipe.out / 'last.ckpt'
+    trainer = lightning.Trainer(
+        max_epochs=recipe.epochs,
+        precision=recipe.precision,  # type: ignore[arg-type]
+        default_root_dir=recipe.out,
+        callbacks=[ModelCheckpoint(recipe.out, save_last=True)],
+        gradient_clip_val=5.0,
+        log_every_n_steps=10,
+        enable_model_summary=False,
+    )
+    views = Views(training, spec, True, recipe.seed)
+    if len(views) < recipe.batch:
+        raise ValueError(f'{len(views)} training pairs; expected at least a batch of {recipe.batch}')
+    trainer.fit(
+        module,
+        loader(views, recipe.batch, recipe.workers),
+        loader(Views(validation, spec, False), recipe.batch, 0) if validation else None,
+        ckpt_path=last if last.exists() else None,
+    )
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def _described(
+    recipe: Recipe, spec: ModelSpec, trained: int, validated: int, trainer: Any
+) -> ModelSpec:
+    from dataclasses import replace
+
+    provenance = {
+        'data': f'{trained} pairs of {recipe.images.parent.name}; {validated} for validation, '
+        f'{len(recipe.test)} never read',
+        'started_from': recipe.model or f'ImageNet encoder {recipe.encoder_weights or "torchvision"}',
+        'recipe': f'{recipe.loss}, AdamW {recipe.rate:g}, one cycle, batch {recipe.batch}, '
+        f'{trainer.current_epoch} epochs, {trainer.global_step} steps, {recipe.precision}, '
+        f'averaged weights, frozen encoder statistics, seed {recipe.seed}',
+        'versions': f'fcrn_ros {__version__}, torch {torch.__version__}',
+        'commit': _commit(),
+    }
+    metrics = {
+        k.removeprefix('val_'): round(float(v), 4)
+        for k, v in trainer.callback_metrics.items()
+        if k.startswith('val_')
+    }
+    return replace(
+        spec,
+        name=recipe.name,
+        licence=recipe.licence,
+        provenance=provenance,
+        metrics={'validation at the output grid': metrics} if metrics else {},
+    )
+
+
+def _commit() -> str:
+    try:
+        result = subprocess.run(
+            ['git', 'rev-parse', '--short', 'HEAD'],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return 'not a git checkout'
+    return result.stdout.strip()

@@ -1,0 +1,134 @@
+"""The error measures by hand, their edges, and how images are pooled."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from fcrn_ros.training.metrics import NAMES, pixel_terms, pooled_and_per_image, summarise
+
+
+def _measure(prediction, target):
+    prediction, target = (np.array(a, np.float32).reshape(1, -1) for a in (prediction, target))
+    return summarise(pixel_terms(prediction, target))
+
+
+def test_measures_by_hand():
+    """
+    Predict 3 and 4 m where 2 and 5 m are.
+
+    absrel (1/2 + 1/5) / 2 = 0.35; sqrel (1/2 + 1/5) / 2 = 0.35; rmse sqrt((1 + 1) / 2) = 1; logs
+    ln 1.5 = 0.405465 and ln 0.8 = -0.223144: rmse_log sqrt((0.164402 + 0.049793) / 2) = 0.327257,
+    log10 (0.405465 + 0.223144) / 2 / 2.302585 = 0.136501. Ratios 1.5 and 1.25: none is below 1.25,
+    both are below 1.5625 and 1.953.
+    """
+    found = _measure([3, 4], [2, 5])
+    expected = {
+        'absrel': 0.35,
+        'sqrel': 0.35,
+        'rmse': 1.0,
+        'rmse_log': 0.327257,
+        'log10': 0.136501,
+        'delta1': 0.0,
+        'delta2': 1.0,
+        'delta3': 1.0,
+    }
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_relative_errors_are_relative_to_the_target():
+    """4 m where 2 m is: absrel 2 / 2 = 1, sqrel 4 / 2 = 2; the other way round 0.5 and 1."""
+    assert _measure([4], [2])['absrel'] == 1
+    assert _measure([4], [2])['sqrel'] == 2
+    assert _measure([2], [4])['absrel'] == 0.5
+    assert _measure([2], [4])['sqrel'] == 1
+
+
+@pytest.mark.parametrize(('prediction', 'target'), [(5, 4), (4, 5)])
+def test_ratio_of_exactly_1_25_is_not_below_it(prediction, target):
+    assert _measure([prediction], [target])['delta1'] == 0
+    closer = target + 0.001 * (prediction - target)
+    assert _measure([prediction], [closer])['delta1'] == 1
+
+
+def test_deltas_are_powers_of_1_25():
+    """Ratios 1.2, 1.5, 1.9, 2: 1 of 4 below 1.25, 2 of 4 below 1.5625, 3 of 4 below 1.953."""
+    found = _measure([1.2, 1.5, 1.9, 2.0], [1, 1, 1, 1])
+    assert [found[f'delta{k}'] for k in (1, 2, 3)] == [0.25, 0.5, 0.75]
+
+
+def test_perfect_prediction_has_no_error():
+    found = _measure([1.5, 7.0], [1.5, 7.0])
+    assert [found[name] for name in NAMES] == [0, 0, 0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf, 0.0, -1.0])
+def test_pixels_without_a_depth_do_not_count(bad):
+    terms = pixel_terms(np.float32([[3, bad, 2]]), np.float32([[2, 2, bad]]))
+    assert terms.shape == (1, 8)
+    assert terms.dtype == np.float64
+    assert terms[0, 0] == 0.5
+
+
+def test_nothing_valid_gives_nan():
+    terms = pixel_terms(np.zeros((2, 3), np.float32), np.ones((2, 3), np.float32))
+    assert terms.shape == (0, 8)
+    assert all(np.isnan(v) for v in summarise(terms).values())
+    for part in pooled_and_per_image([terms]):
+        assert list(part) == list(NAMES)
+        assert all(np.isnan(v) for v in part.values())
+
+
+def test_shapes_must_agree():
+    with pytest.raises(ValueError, match=r'prediction is \(2, 3\), target \(3, 2\); expected'):
+        pixel_terms(np.ones((2, 3), np.float32), np.ones((3, 2), np.float32))
+
+
+def test_pooled_and_per_image_by_hand():
+    """
+    One image with errors 0 and 0, another with 3 and 3, target 10 m.
+
+    Pooled rmse sqrt((0 + 0 + 9 + 9) / 4) = 2.12132; per image (0 + 3) / 2 = 1.5. absrel is 0.15
+    both ways.
+    """
+    target = np.full((1, 2), 10, np.float32)
+    images = [pixel_terms(target + error, target) for error in (0, 3)]
+    pooled, mean = pooled_and_per_image(images)
+    assert pooled['rmse'] == pytest.approx(2.12132, abs=1e-5)
+    assert mean['rmse'] == pytest.approx(1.5)
+    assert pooled['absrel'] == pytest.approx(0.15)
+    assert mean['absrel'] == pytest.approx(0.15)
+
+
+def test_images_without_a_valid_pixel_do_not_count():
+    target = np.full((1, 2), 10, np.float32)
+    good, empty = pixel_terms(target + 3, target), pixel_terms(target, target * 0)
+    _, mean = pooled_and_per_image([good, empty])
+    assert mean['rmse'] == pytest.approx(3)
+
+
+def test_pooled_weighs_images_by_their_valid_pixels():
+    """
+    One pixel off by 10, 99 pixels off by 0: pooled sqrt(100 / 100) = 1, per image (10 + 0) / 2 = 5.
+
+    So the pooled rmse is the larger one only where the images count equally many pixels.
+    """
+    target = np.full((1, 99), 20, np.float32)
+    images = [pixel_terms(target[:, :1] + 10, target[:, :1]), pixel_terms(target, target)]
+    pooled, mean = pooled_and_per_image(images)
+    assert (pooled['rmse'], mean['rmse']) == (pytest.approx(1), pytest.approx(5))
+
+
+depths = arrays(np.float32, (4, 3, 5), elements=st.floats(0.125, 64, width=32))
+
+
+@settings(deadline=None, max_examples=60)
+@given(depths, depths)
+def test_pooled_rmse_of_equal_images_is_never_the_smaller_one(prediction, target):
+    images = [pixel_terms(d, g) for d, g in zip(prediction, target, strict=True)]
+    pooled, mean = pooled_and_per_image(images)
+    for name in ('rmse', 'rmse_log'):
+        assert pooled[name] >= mean[name] - 1e-9
+    for name in ('absrel', 'sqrel', 'log10', 'delta1', 'delta2', 'delta3'):
+        assert pooled[name] == pytest.approx(mean[name], rel=1e-9, abs=1e-12)
