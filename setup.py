@@ -60,6 +60,7 @@ setup(
         'console_scripts': [
             'fcrn = fcrn_ros.cli:main',
             'depth_node = fcrn_ros.node:main',
+            'demo_camera = fcrn_ros.demo.player:main',
         ]
     },
     zip_safe=True,

@@ -175,7 +175,7 @@ def main():
                         help='folder of the bag')
     parser.add_argument('--spp', type=int, default=8, help='samples per pixel and frame')
     parser.add_argument('--frames', type=int, default=60)
-    parser.add_argument('--quality', type=int, default=88, help='JPEG quality')
+    parser.add_argument('--quality', type=int, default=70, help='JPEG quality')
     parser.add_argument('--preview', type=Path, help='folder for PNG files of the frames')
     args = parser.parse_args()
     began = time.time()

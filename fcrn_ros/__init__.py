@@ -1,3 +1,3 @@
-"""Monocular metric depth for ROS 2: one colour camera in, depth images and point clouds in metres out."""
+"""Monocular metric depth for ROS 2: a colour camera in, depth and points in metres out."""
 
 __version__ = '0.1.0'

@@ -1,10 +1,11 @@
 """
 The pinhole camera: its intrinsics, its rays, and the way from a distorted image to a pinhole one.
 
-Convention: optical frame (REP 103: x right, y down, z forward), metres. Pixels are (u, v) = (column, row),
-and the centre of the top-left pixel is (0, 0), so an image reaches from -0.5 to width - 0.5.
-Worked number: fx = 500 px, cx = 319.5 px. A point at x = 1 m, z = 2 m is seen at u = 500 * 1 / 2 + 319.5
-= 569.5 px; halving the image makes fx 250 px and cx (319.5 + 0.5) / 2 - 0.5 = 159.5 px.
+Convention: optical frame (REP 103: x right, y down, z forward), metres. Pixels are (u, v) =
+(column, row), and the centre of the top-left pixel is (0, 0), so an image reaches from -0.5 to
+width - 0.5. Worked number: fx = 500 px, cx = 319.5 px. A point at x = 1 m, z = 2 m is seen at u =
+500 * 1 / 2 + 319.5 = 569.5 px; halving the image makes fx 250 px and cx (319.5 + 0.5) / 2 - 0.5 =
+159.5 px.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Camera:
     :param distortion_model: one of ``DISTORTION_MODELS``, or '' for none.
     :param distortion: its coefficients, in camera_info's order.
     :param rotation: row-major 3x3 from this camera's frame to its rectified frame (camera_info R).
-    :param rectified: the (fx, fy, cx, cy) [px] that the rectified image shall have (camera_info P).
+    :param rectified: the (fx, fy, cx, cy) [px] that the rectified image shall have (camera_info
+        P).
     :raises ValueError: a size or focal length is not positive, or a number is not finite.
     """
 
@@ -81,12 +83,13 @@ class Camera:
         """
         Read a sensor_msgs/CameraInfo, live or from a bag.
 
-        Consumers of a rectified image take the intrinsics from P; a driver that leaves P zero gets K.
-        Region of interest and binning are applied, so the result is the camera of the image that the
-        message came with.
+        Consumers of a rectified image take the intrinsics from P; a driver that leaves P zero gets
+        K. Region of interest and binning are applied, so the result is the camera of the image
+        that the message came with.
 
         :param info: the message (``k`` or ``K`` and so on: ROS 2 or ROS 1).
-        :param already_rectified: the image is a rectified one (``image_rect``): ignore D and use P.
+        :param already_rectified: the image is a rectified one (``image_rect``): ignore D and use
+            P.
         :return: the camera of the raw image, or of the rectified one.
         :raises ValueError: K is all zero (an uncalibrated camera), or the model is not known.
         """
@@ -199,7 +202,7 @@ class Camera:
         """
         if depth.shape != (self.height, self.width):
             raise ValueError(
-                f'depth is {depth.shape}; expected ({self.height}, {self.width}), the camera\'s size'
+                f"depth is {depth.shape}; expected the camera's ({self.height}, {self.width})"
             )
         points: NDArray[np.float32] = self.rays() * depth[..., None]
         return points
@@ -220,8 +223,8 @@ class Camera:
     def _require_pinhole(self) -> None:
         if self.distorted:
             raise ValueError(
-                f'camera has {self.distortion_model or "a rectifying rotation"}; expected a pinhole: '
-                'rectify the image and use the camera of that'
+                f'camera has {self.distortion_model or "a rectifying rotation"}; expected '
+                'a pinhole: rectify the image and use the camera of that'
             )
 
 
@@ -260,9 +263,7 @@ class Rectifier:
             if camera.distortion_model == 'equidistant'
             else cv2.initUndistortRectifyMap
         )
-        x, y = build(
-            camera.matrix, coefficients, rotation, self.camera.matrix, size, cv2.CV_32FC1
-        )
+        x, y = build(camera.matrix, coefficients, rotation, self.camera.matrix, size, cv2.CV_32FC1)
         inside = (x >= -0.5) & (x <= camera.width - 0.5) & (y >= -0.5) & (y <= camera.height - 0.5)
         self.valid: NDArray[np.bool_] = inside
         self._maps = cv2.convertMaps(x, y, cv2.CV_16SC2)

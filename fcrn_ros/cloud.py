@@ -1,8 +1,8 @@
 """
 From a depth frame to an organised point cloud with colour.
 
-Points lie in the optical frame (x right, y down, z forward), metres, one per pixel of the depth image.
-Nav2 and RViz skip points that are NaN: whatever is not trusted is NaN in x, y and z.
+Points lie in the optical frame (x right, y down, z forward), metres, one per pixel of the depth
+image. Nav2 and RViz skip points that are NaN: whatever is not trusted is NaN in x, y and z.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ def colored_points(frame: DepthFrame, min_confidence: float = 0.0) -> NDArray[np
     Return x, y, z and colour of every pixel, as PointCloud2 stores them.
 
     :param frame: with a known camera.
-    :param min_confidence: pixels below it become NaN; 0 keeps all. It has no effect on a frame without
-        confidence.
-    :return: (h, w, 4) float32: x, y, z [m] and the bits of 0x00RRGGBB; NaN where there is no point.
+    :param min_confidence: pixels below it become NaN; 0 keeps all. It has no effect on a frame
+        without confidence.
+    :return: (h, w, 4) float32: x, y, z [m] and the bits of 0x00RRGGBB; NaN where there is no
+        point.
     :raises ValueError: the camera is not known.
     """
     height, width = frame.depth.shape

@@ -20,7 +20,8 @@ def colored_depth(
     """
     Colour a depth image on a fixed range, so that a colour keeps its meaning from frame to frame.
 
-    Equal steps of inverse depth are equal steps of colour. NaN is black, +Inf has the colour of ``far``.
+    Equal steps of inverse depth are equal steps of colour. NaN is black, +Inf has the colour of
+    ``far``.
 
     :param depth: (H, W) float32, z-depth [m].
     :param near: drawn at the warm or bright end [m].

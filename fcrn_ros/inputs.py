@@ -1,4 +1,4 @@
-"""The node's input topics: the quality of service that loses least, and the camera by its content."""
+"""The node's input topics: the service quality that loses least, the camera by its content."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ class Input:
     :param callback: gets every message.
     """
 
-    def __init__(self, node: Node, type: type, topic: str, callback: Callable[[Any], None]) -> None:
+    def __init__(
+        self, node: Node, type: type, topic: str, callback: Callable[[Any], None]
+    ) -> None:
         self.topic = topic
         self._node, self._type, self._callback = node, type, callback
         self._reliability: ReliabilityPolicy | None = None
@@ -70,8 +72,8 @@ def image_input(node: Node, transport: str, callback: Callable[[Any], None]) -> 
     """
     Open the image topic.
 
-    As in image_transport, ``compressed`` reads the image topic's name with /compressed behind it, so one
-    remapping of ``image`` serves both; ``image/compressed`` may be remapped by itself too.
+    As in image_transport, ``compressed`` reads the image topic's name with /compressed behind it,
+    so one remapping of ``image`` serves both; ``image/compressed`` may be remapped by itself too.
     """
     image = node.resolve_topic_name('image')
     if transport == 'raw':

@@ -1,8 +1,8 @@
 """
 Arrays to messages; the only module that builds them.
 
-Large ``data`` goes through one array.array: rclpy takes that without looking at every element, where an
-ndarray, a memoryview or a list would cost hundreds of milliseconds.
+Large ``data`` goes through one array.array: rclpy takes that without looking at every element,
+where an ndarray, a memoryview or a list would cost hundreds of milliseconds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def header_of(stamp: Time, frame_id: str) -> Header:
 
 def _bytes(values: NDArray[Any]) -> array[int]:
     data = array('B')
-    data.frombytes(memoryview(np.ascontiguousarray(values)).cast('B'))
+    data.frombytes(np.ascontiguousarray(values).data.cast('B'))
     return data
 
 
@@ -58,7 +58,9 @@ def depth_to_msg(header: Header, depth: NDArray[np.float32], encoding: str = '32
     if encoding == '32FC1':
         return _image(header, depth, encoding)
     if encoding != '16UC1':
-        raise ValueError(f'depth encoding {encoding!r}; expected one of {", ".join(DEPTH_ENCODINGS)}')
+        raise ValueError(
+            f'depth encoding {encoding!r}; expected one of {", ".join(DEPTH_ENCODINGS)}'
+        )
     with np.errstate(invalid='ignore'):
         known = (depth > 0) & (depth <= MAX_16UC1)
     millimetres = np.where(known, np.rint(np.where(known, depth, 0) * 1000), 0)

@@ -1,8 +1,8 @@
 """
 The ROS 2 node: lifecycle, callbacks, diagnostics. No arithmetic.
 
-An image's way: callback (main thread) -> NewestFirst -> ``_work`` (worker thread): decode, pipeline,
-outputs. Callbacks never block on the network.
+An image's way: callback (main thread) -> NewestFirst -> ``_work`` (worker thread): decode,
+pipeline, outputs. Callbacks never block on the network.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ class DepthNode(LifecycleNode):
             level, sentence = max(level, health.WARN), f'camera_info: {self._cameras.error}'
         status = DiagnosticStatus(
             level=bytes([level]),
-            name=f'{self.get_name()}: depth',
+            name=f'{self.get_fully_qualified_name()[1:]}: depth',
             message=sentence,
             hardware_id=values.get('model', ''),
             values=[KeyValue(key=k, value=v) for k, v in values.items()],

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -81,7 +81,7 @@ class Outputs:
     """
 
     def __init__(self, node: LifecycleNode) -> None:
-        self._publishers = {
+        self._publishers: dict[str, LifecyclePublisher[Any]] = {
             topic: node.create_lifecycle_publisher(
                 output.type,
                 topic,

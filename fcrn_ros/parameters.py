@@ -99,8 +99,8 @@ PARAMETERS: dict[str, Parameter] = {
         live=False,
     ),
     'rectify': Parameter(
-        'auto rectifies by camera_info, unless the topic is an image_rect; never takes the image as '
-        'rectified.',
+        'auto rectifies by camera_info, unless the topic is an image_rect; never takes the '
+        'image as rectified.',
         ('auto', 'never'),
         live=False,
     ),
@@ -122,7 +122,9 @@ PARAMETERS: dict[str, Parameter] = {
     ),
     'max_rate': Parameter('Frames per second at most; 0 is no limit.', low=0.0, high=1000.0),
     'stale_after': Parameter(
-        'An image older than this when its turn comes is dropped [s]; 0 never.', low=0.0, high=3600.0
+        'An image older than this when its turn comes is dropped [s]; 0 never.',
+        low=0.0,
+        high=3600.0,
     ),
     'colormap': Parameter('Colours of depth/image_color.', tuple(COLORMAPS)),
 }
@@ -177,7 +179,7 @@ def declare(node: Node) -> Settings:
             description=parameter.description,
             additional_constraints=parameter.expected,
             read_only=not parameter.live,
-            dynamic_typing=True,  # so that 5 is taken for 5.0, and our own message refuses the rest
+            dynamic_typing=True,  # 5 is taken for 5.0, and our own message refuses the rest
         )
         node.declare_parameter(name, getattr(Settings, name), descriptor)
     return current(node)

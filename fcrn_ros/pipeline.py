@@ -1,9 +1,9 @@
 """
 From a colour image and its camera to metric depth: rectify, resize, infer, scale, mask.
 
-The way of one frame: image (camera's size) -> rectified -> network's input -> engine -> depth [m] on the
-output grid -> range and lens masks -> ``DepthFrame``. Everything that depends on the camera alone is
-computed when a new camera is seen.
+The way of one frame: image (camera's size) -> rectified -> network's input -> engine -> depth [m]
+on the output grid -> range and lens masks -> ``DepthFrame``. Everything that depends on the camera
+alone is computed when a new camera is seen.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class DepthFrame:
     Depth of one image, with the camera of that very depth.
 
     :param depth: (h, w) float32, z-depth [m]; NaN invalid or too near, +Inf beyond ``max_range``.
-    :param confidence: (h, w) float32, 0..1: the estimated probability that the depth is within 25 % of
-        the truth; 0 where depth is NaN. None where the model has no uncertainty.
+    :param confidence: (h, w) float32, 0..1: the estimated probability that the depth is within 25
+        % of the truth; 0 where depth is NaN. None where the model has no uncertainty.
     :param color: (h, w, 3) uint8 RGB, rectified, pixel for pixel the depth's.
     :param camera: pinhole camera of the depth; None where the image's camera is not known.
     :param scale: the factor in the depth, and its source.
@@ -141,7 +141,7 @@ class DepthPipeline:
             image = view.rectifier(image)
         rows, columns = self.engine.spec.input_size
         small = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA)
-        output = self.engine.infer(small[None])[0]
+        output = self.engine.infer(small[None])[0]  # type: ignore[arg-type]
         size = self._output_size(image, output, options)
         depth = _resized(output[0], size)
         depth *= view.scale.factor
@@ -160,9 +160,7 @@ class DepthPipeline:
         grid = image if options.resolution == 'camera' else output[0]
         return grid.shape[1], grid.shape[0]
 
-    def _view(
-        self, image: NDArray[np.uint8], camera: Camera | None, options: Options
-    ) -> _View:
+    def _view(self, image: NDArray[np.uint8], camera: Camera | None, options: Options) -> _View:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ValueError(f'image is {image.shape} {image.dtype}; expected (H, W, 3) uint8 RGB')
         if camera is None:
@@ -220,8 +218,8 @@ def right_probability(log_scale: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     Return the probability that depth is within 25 % of the truth.
 
-    The relative error is modelled as Laplace-distributed with scale b: P(|e| < t) = 1 - exp(-t / b).
-    Worked number: b = 0.25 gives 1 - 1/e = 0.632.
+    The relative error is modelled as Laplace-distributed with scale b: P(|e| < t) = 1 - exp(-t /
+    b). Worked number: b = 0.25 gives 1 - 1/e = 0.632.
 
     :param log_scale: (h, w) float32, log(b).
     :return: the same shape, 0..1.

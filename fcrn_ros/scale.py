@@ -1,11 +1,11 @@
 """
 Metric scale: the network's metres to the metres of this camera.
 
-A network learns depth for the apparent sizes that its training camera gave. Seen through a lens of twice
-the focal length, every thing looks as if it were half as far; so depth is multiplied by f_net / f_train,
-both in pixels of the network's input. A resize that stretches the image gives fx and fy different ratios.
-Apparent size then changes by their geometric mean, which is the factor used; each axis keeps its own
-focal length in the projection to points.
+A network learns depth for the apparent sizes that its training camera gave. Seen through a lens of
+twice the focal length, every thing looks as if it were half as far; so depth is multiplied by
+f_net / f_train, both in pixels of the network's input. A resize that stretches the image gives fx
+and fy different ratios. Apparent size then changes by their geometric mean, which is the factor
+used; each axis keeps its own focal length in the projection to points.
 Worked number: fx_net = 300 px, fx_train = 200 px, fy alike: depth is multiplied by 1.5.
 """
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fcrn_ros.camera import Camera
 
 SCALES = ('none', 'focal')
-# ratios for which the correction was seen to hold; outside, the image looks unlike the training images
+# outside these ratios the image looks unlike the training images, and a factor is no remedy
 TRUSTED_RATIO = (0.5, 2.0)
 TRUSTED_STRETCH = 1.5
 
@@ -54,7 +54,7 @@ def focal_scale(network: Camera, training: Camera) -> Scale:
     factor, stretch = math.sqrt(x * y), max(x / y, y / x)
     doubt = ''
     if not TRUSTED_RATIO[0] <= factor <= TRUSTED_RATIO[1]:
-        doubt = f'the focal length is {factor:.2f} times the training camera\'s'
+        doubt = f"the focal length is {factor:.2f} times the training camera's"
     elif stretch > TRUSTED_STRETCH:
         doubt = f'the image is stretched by {stretch:.2f} against the training images'
     return Scale(factor, 'focal', doubt)

@@ -1,4 +1,4 @@
-"""One thread that always works on the newest item; an older one that waits is replaced and counted."""
+"""One thread that always works on the newest item; an older one that waits is replaced."""
 
 from __future__ import annotations
 

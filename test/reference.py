@@ -2,7 +2,7 @@
 The released FCRN network in plain NumPy, written from its published description alone.
 
 It shares no code with the package: arrays are (H, W, C) float64, kernels (kh, kw, in, out) as
-TensorFlow stores them, and a convolution is a sum over its taps. Slow, and meant for inputs of some
+TensorFlow stores them, and a convolution is a sum over its taps. Slow; meant for inputs of some
 forty pixels.
 
 Layers are named as in the released files: ``{layer: {parameter: array}}``, the parameters being

@@ -29,7 +29,7 @@ VIEWS = [
 
 
 def _scene():
-    """Return (12, 3) points [m] in view of the sample, each at its own depth, and their colours."""
+    """Return (12, 3) points [m] in view of the sample, no two equally far, and colours."""
     rng = np.random.default_rng(4)
     u, v = np.meshgrid(np.linspace(30, 130, 4), np.linspace(25, 95, 3))
     depth = np.linspace(1.0, 6.5, 12)
@@ -160,7 +160,7 @@ def test_colour_jitter_keeps_shape_and_type():
 
 
 def test_colour_jitter_stays_within_forty_percent_of_brightness():
-    """Grey 100 has neither contrast nor saturation: 100 * 0.6 * 0.9 = 54 to 100 * 1.4 * 1.1 = 154."""
+    """Grey has no contrast and no hue: 100 * 0.6 * 0.9 = 54 to 100 * 1.4 * 1.1 = 154."""
     image = np.full((4, 5, 3), 100, np.uint8)
     rng = np.random.default_rng(0)
     values = np.stack([colour_jitter(image, rng)[0, 0] for _ in range(200)])

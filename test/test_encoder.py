@@ -15,6 +15,15 @@ from fcrn_ros.model.encoder import (
 )
 
 
+@pytest.fixture(autouse=True, scope='module')
+def one_thread():
+    """Run PyTorch on one thread: on a busy machine its threads wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def _randomise_norms(module):
     """Give every normalisation statistics and an affine part that are not the identity."""
     generator = torch.Generator().manual_seed(1)

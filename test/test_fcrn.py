@@ -16,6 +16,15 @@ BOTTLENECK = {
 }
 
 
+@pytest.fixture(autouse=True, scope='module')
+def one_thread():
+    """Run PyTorch on one thread: on a busy machine its threads wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope='module')
 def released_layers():
     return reference.random_release(7)

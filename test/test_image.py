@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -122,6 +122,7 @@ def test_packed_encodings_by_hand(encoding: str, pad: int) -> None:
 
 
 @pytest.mark.parametrize('encoding', PACKED)
+@settings(deadline=None, max_examples=60)
 @given(rgb=images(), pad=st.integers(0, 7), low=st.integers(0, 255), big=st.booleans())
 def test_packed_round_trip(encoding: str, rgb: np.ndarray, pad: int, low: int, big: bool) -> None:
     """decode(encode) is the identity, whatever the low byte, the padding and the byte order."""
@@ -147,6 +148,7 @@ def test_bayer_of_one_colour_by_hand(encoding: str) -> None:
 
 
 @pytest.mark.parametrize('encoding', BAYER)
+@settings(deadline=None, max_examples=60)
 @given(mosaic=images(min_size=3, channels=1), pad=st.integers(0, 5), big=st.booleans())
 def test_bayer_keeps_every_measured_sample(
     encoding: str, mosaic: np.ndarray, pad: int, big: bool
@@ -176,6 +178,7 @@ def test_yuv422_by_hand(encoding: str) -> None:
 
 
 @pytest.mark.parametrize('encoding', YUV422)
+@settings(deadline=None, max_examples=60)
 @given(yuv=images(), pad=st.integers(0, 5))
 def test_yuv422_round_trip(encoding: str, yuv: np.ndarray, pad: int) -> None:
     """Every pixel follows BT.601; a row of odd width ends with a whole pair, half of it unseen."""
@@ -199,6 +202,7 @@ def nv_rows(y: np.ndarray, u: np.ndarray, v: np.ndarray, encoding: str) -> np.nd
 
 
 @pytest.mark.parametrize('encoding', NV)
+@settings(deadline=None, max_examples=60)
 @given(yuv=images(even=True, min_size=2), pad=st.integers(0, 5))
 def test_nv_round_trip(encoding: str, yuv: np.ndarray, pad: int) -> None:
     """Every pixel follows BT.601 with the chroma of its 2x2 block; both planes are padded."""
@@ -341,6 +345,7 @@ def test_jpeg_orientation_tag_is_ignored() -> None:
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+@settings(deadline=None, max_examples=60)
 @given(rgb=images(), low=st.integers(0, 255))
 def test_png_round_trip(dtype: type, rgb: np.ndarray, low: int) -> None:
     """Colour, colour with alpha and grey come back exactly; 16 bits by their top byte."""
@@ -402,6 +407,7 @@ def test_float_depth_passes_through(big: bool, pad: int) -> None:
     np.testing.assert_array_equal(depth, hand)
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     depth=st.tuples(st.integers(1, 7), st.integers(1, 9)).flatmap(lambda s: arrays(np.float32, s)),
     pad=st.integers(0, 5),
@@ -494,6 +500,7 @@ def test_compressed_inverse_depth_by_hand() -> None:
     np.testing.assert_array_equal(depth, np.float32([[2, np.nan, 10], [1, 2, np.nan]]))
 
 
+@settings(deadline=None, max_examples=60)
 @given(arrays(np.float32, (3, 5), elements=st.floats(0.25, 9.875, width=32)))
 def test_compressed_inverse_depth_round_trip(depth: np.ndarray) -> None:
     """The encoder cuts under one unit off a / d + b, so d grows by at most d^2 / (a - d)."""

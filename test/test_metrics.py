@@ -110,7 +110,7 @@ def test_images_without_a_valid_pixel_do_not_count():
 
 def test_pooled_weighs_images_by_their_valid_pixels():
     """
-    One pixel off by 10, 99 pixels off by 0: pooled sqrt(100 / 100) = 1, per image (10 + 0) / 2 = 5.
+    One pixel off by 10, 99 by 0: pooled sqrt(100 / 100) = 1, per image (10 + 0) / 2 = 5.
 
     So the pooled rmse is the larger one only where the images count equally many pixels.
     """

@@ -1,7 +1,8 @@
 """
 Engines: what runs the network. One name, one method, the same arrays for every backend.
 
-``open_engine`` chooses a backend, says which and why, and raises one ``EngineError`` when it cannot.
+``open_engine`` chooses a backend, says which and why, and raises one ``EngineError`` when it
+cannot.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ class DepthEngine(Protocol):
         Run the network.
 
         :param batch: (B, H, W, 3) uint8 RGB at the model's input size.
-        :return: (B, C, h, w) float32, owned by the caller; channel 0 is z-depth [m] at the training
-            focal length, channel 1 (where the model has it) log of the relative error's scale.
+        :return: (B, C, h, w) float32, owned by the caller; channel 0 is z-depth [m] at the
+            training focal length, channel 1 (where the model has it) log of the relative error's
+            scale.
         :raises EngineError: the backend failed, or the batch has another shape.
         """
         ...
@@ -69,7 +71,9 @@ def open_engine(
     :raises ModelError: the model is absent or damaged.
     """
     if backend not in BACKENDS:
-        raise EngineError(f'backend {backend!r} is not known; expected one of {", ".join(BACKENDS)}')
+        raise EngineError(
+            f'backend {backend!r} is not known; expected one of {", ".join(BACKENDS)}'
+        )
     if precision not in PRECISIONS:
         raise EngineError(
             f'precision {precision!r} is not known; expected one of {", ".join(PRECISIONS)}'
@@ -79,7 +83,5 @@ def open_engine(
     except ImportError as err:
         raise EngineError(f'backend torch needs PyTorch: {err}; pip install torch') from err
     engine = TorchEngine(model, device, precision)
-    LOGGER.info(
-        'backend %s (%s), %s on %s', engine.name, backend, engine.precision, engine.device
-    )
+    LOGGER.info('backend %s (%s), %s on %s', engine.name, backend, engine.precision, engine.device)
     return engine

@@ -27,7 +27,8 @@ class TorchEngine:
     :param device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     :param precision: ``auto``, ``fp32``, ``fp16`` or ``bf16``.
     :param form: of the unpooled convolutions; see :mod:`fcrn_ros.model.fused`.
-    :raises EngineError: the device or precision is not to be had, or the result is not the network's.
+    :raises EngineError: the device or precision is not to be had, or the result is not the
+        network's.
     """
 
     name = 'torch'
@@ -58,8 +59,8 @@ class TorchEngine:
         expected = (*self.spec.input_size, 3)
         if batch.shape[1:] != expected or batch.dtype != np.uint8:
             raise EngineError(
-                f'batch is {batch.shape} {batch.dtype}; expected (B, {expected[0]}, {expected[1]}, 3) '
-                'uint8'
+                f'batch is {batch.shape} {batch.dtype}; '
+                f'expected (B, {expected[0]}, {expected[1]}, 3) uint8'
             )
         try:
             with torch.inference_mode():

@@ -1,11 +1,12 @@
 """
 The encoders: ResNet (v1 and v1.5) and MobileNetV2 without their classifiers.
 
-Each maps (B, 3, H, W) to (B, C, ceil(H / 32), ceil(W / 32)). Parameter names are torchvision's, so that
-its ImageNet weights load unchanged; the modules are ours, so that inference needs no torchvision.
+Each maps (B, 3, H, W) to (B, C, ceil(H / 32), ceil(W / 32)). Parameter names are torchvision's, so
+that its ImageNet weights load unchanged; the modules are ours, so that inference needs no
+torchvision.
 
-ResNet: He et al. 2016. ``v1`` puts a bottleneck's stride in its first 1x1 convolution, as the paper and
-the released FCRN weights do; ``v1.5`` puts it in the 3x3, as torchvision does.
+ResNet: He et al. 2016. ``v1`` puts a bottleneck's stride in its first 1x1 convolution, as the
+paper and the released FCRN weights do; ``v1.5`` puts it in the 3x3, as torchvision does.
 MobileNetV2: Sandler et al. 2018, width 1.0.
 """
 
@@ -19,9 +20,7 @@ from torch.nn import functional as F
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
     """Return a bias-free convolution that pads by (kernel - 1) // 2 on every side."""
-    return nn.Conv2d(
-        inputs, outputs, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False
-    )
+    return nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False)
 
 
 class BasicBlock(nn.Module):
@@ -89,7 +88,8 @@ class ResNet(nn.Module):
 
     :param block: ``BasicBlock`` or ``Bottleneck``.
     :param depths: blocks per stage.
-    :param v1: stride in the first 1x1 of a bottleneck, a bias in the stem, TensorFlow SAME pooling.
+    :param v1: stride in the first 1x1 of a bottleneck, a bias in the stem, TensorFlow SAME
+        pooling.
     """
 
     def __init__(
@@ -110,9 +110,13 @@ class ResNet(nn.Module):
             self.add_module(f'layer{stage + 1}', nn.Sequential(*blocks))
         self.channels = inputs
 
+    def stages(self) -> list[nn.Sequential]:
+        """Return the residual stages in order."""
+        return [self.layer1, self.layer2, self.layer3, self.layer4]  # type: ignore[list-item]
+
     def forward(self, x: Tensor) -> Tensor:
         x = self.pool(F.relu(self.bn1(self.conv1(x))))
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+        for stage in self.stages():
             x = stage(x)
         return x
 
@@ -195,4 +199,3 @@ def build_encoder(name: str) -> ResNet | MobileNetV2:
     if name not in ENCODERS:
         raise ValueError(f'encoder {name!r} is not known; expected one of {", ".join(ENCODERS)}')
     return ENCODERS[name]()
-

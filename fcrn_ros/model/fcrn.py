@@ -1,17 +1,19 @@
 """
 The FCRN network: an encoder, a 1x1 bottleneck, four up-sampling blocks and a 3x3 prediction.
 
-Laina, Rupprecht, Belagiannis, Tombari, Navab: Deeper Depth Prediction with Fully Convolutional Residual
-Networks, 3DV 2016 (arXiv 1606.00373).
+Laina, Rupprecht, Belagiannis, Tombari, Navab: Deeper Depth Prediction with Fully Convolutional
+Residual Networks, 3DV 2016 (arXiv 1606.00373).
 
-(B, 3, H, W) normalised RGB -> (B, 1 or 2, 16 ceil(H / 32), 16 ceil(W / 32)). Channel 0 is z-depth [m] at
-the training camera's focal length, never negative. Channel 1, where the architecture has ``uncertainty``,
-is log(b), b being the scale of a Laplace distribution of the relative depth error.
-Worked numbers: at 228 x 304, ResNet-50 with up-projection gives 128 x 160 and has 63,572,737 parameters.
+(B, 3, H, W) normalised RGB -> (B, 1 or 2, 16 ceil(H / 32), 16 ceil(W / 32)). Channel 0 is z-depth
+[m] at the training camera's focal length, never negative. Channel 1, where the architecture has
+``uncertainty``, is log(b), b being the scale of a Laplace distribution of the relative depth
+error. Worked numbers: at 228 x 304, ResNet-50 with up-projection gives 128 x 160 and has
+63,572,737 parameters.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -31,7 +33,8 @@ class Architecture:
 
     :param encoder: a key of ``ENCODERS``.
     :param block: a key of ``BLOCKS``.
-    :param alignment: ``top_left`` (the released weights) or ``bottom_right`` (textbook unpool + 5x5).
+    :param alignment: ``top_left`` (the released weights) or ``bottom_right`` (textbook unpool +
+        5x5).
     :param width: channels after the bottleneck; each block halves them. 0: half of the encoder's.
     :param uncertainty: predict log(b) in a second channel.
     :param bn_eps: epsilon of every batch normalisation (1e-4 in the released weights).
@@ -46,11 +49,16 @@ class Architecture:
     bn_eps: float = 1e-5
 
     def __post_init__(self) -> None:
-        choices = {'encoder': ENCODERS, 'block': BLOCKS, 'alignment': ALIGNMENTS}
+        choices: dict[str, Collection[str]] = {
+            'encoder': ENCODERS,
+            'block': BLOCKS,
+            'alignment': ALIGNMENTS,
+        }
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(
-                    f'{name} {getattr(self, name)!r} is not known; expected one of {", ".join(known)}'
+                    f'{name} {getattr(self, name)!r} is not known; '
+                    f'expected one of {", ".join(known)}'
                 )
         if self.width < 0 or self.width % 16:
             raise ValueError(f'width is {self.width}; expected 0 or a positive multiple of 16')

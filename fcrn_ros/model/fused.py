@@ -1,16 +1,17 @@
 """
-The network's form for inference: batch normalisation folded, activations and sums inside convolutions.
+The network's form for inference: normalisation folded, sums inside convolutions.
 
-It takes the camera's bytes, (B, H, W, 3) uint8 RGB, and equals the plain form to float tolerance. Each
-unpooled convolution runs in one of three equivalent forms, whichever is the fastest on the machine:
+It takes the camera's bytes, (B, H, W, 3) uint8 RGB, and equals the plain form to float tolerance.
+Each unpooled convolution runs in one of three equivalent forms, whichever is the fastest on the
+machine:
 
     transposed    one transposed convolution, 5x5 (bottom_right) or 6x6 with empty taps (top_left)
     interleaved   the four phases, written to every second row and column
     shuffled      one 3x3 convolution with the four phases as channels, then pixel shuffle
 
-A transposed convolution's output 2 m + r takes the kernel's tap r + 2 - 2 d from input m + d. Phase r = 0
-reads d = -1, 0, 1: taps 4, 2, 0. Phase r = 1 reads d = 0, 1 (bottom_right: taps 3, 1) or d = -1, 0
-(top_left: taps 5, 3).
+A transposed convolution's output 2 m + r takes the kernel's tap r + 2 - 2 d from input m + d.
+Phase r = 0 reads d = -1, 0, 1: taps 4, 2, 0. Phase r = 1 reads d = 0, 1 (bottom_right: taps 3, 1)
+or d = -1, 0 (top_left: taps 5, 3).
 """
 
 from __future__ import annotations
@@ -24,14 +25,20 @@ from torch import Tensor, nn
 from fcrn_ros.model.encoder import (
     BasicBlock,
     Bottleneck,
-    ConvNormAct,
     InvertedResidual,
     MobileNetV2,
     ResNet,
 )
 from fcrn_ros.model.fcrn import Fcrn, activate
 from fcrn_ros.model.fused_conv import FusedConv
-from fcrn_ros.model.upsample import PHASE_KERNELS, PHASE_OFFSETS, Deconv, UnpoolConv, UpConv, UpProj
+from fcrn_ros.model.upsample import (
+    PHASE_KERNELS,
+    PHASE_OFFSETS,
+    Deconv,
+    UnpoolConv,
+    UpConv,
+    UpProj,
+)
 
 FORMS = ('transposed', 'interleaved', 'shuffled')
 Phase = tuple[Tensor, Tensor]
@@ -43,8 +50,9 @@ def _scale_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return scale, norm.bias.double() - norm.running_mean.double() * scale
 
 
-def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d, activation: str = 'none') -> FusedConv:
+def fold(conv: nn.Module, norm: nn.Module, activation: str = 'none') -> FusedConv:
     """Return a convolution and the batch normalisation behind it as one."""
+    assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
     weight, bias = _folded(conv, norm)
     padding = (int(conv.padding[0]), int(conv.padding[1]))
     return FusedConv(weight, bias, conv.stride[0], padding, conv.groups, activation)
@@ -74,7 +82,8 @@ class Residual(nn.Module):
         return out
 
 
-def _resnet_block(block: BasicBlock | Bottleneck) -> Residual:
+def _resnet_block(block: nn.Module) -> Residual:
+    assert isinstance(block, BasicBlock | Bottleneck)
     body = [fold(block.conv1, block.bn1, 'relu'), fold(block.conv2, block.bn2, 'relu')]
     if isinstance(block, Bottleneck):
         body.append(fold(block.conv3, block.bn3, 'relu'))
@@ -96,13 +105,14 @@ def _inverted_residual(block: InvertedResidual) -> Residual:
 def fuse_encoder(encoder: ResNet | MobileNetV2) -> nn.Sequential:
     """Return an encoder as a sequence of fused blocks."""
     if isinstance(encoder, ResNet):
-        stages = (encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4)
         stem = [fold(encoder.conv1, encoder.bn1, 'relu'), encoder.pool]
-        return nn.Sequential(*stem, *[_resnet_block(b) for stage in stages for b in stage])
+        return nn.Sequential(*stem, *[_resnet_block(b) for s in encoder.stages() for b in s])
     layers: list[nn.Module] = []
     for module in encoder.features:
-        fused = _conv_norm_act if isinstance(module, ConvNormAct) else _inverted_residual
-        layers.append(fused(module))  # type: ignore[operator]
+        if isinstance(module, InvertedResidual):
+            layers.append(_inverted_residual(module))
+        else:
+            layers.append(_conv_norm_act(module))
     return nn.Sequential(*layers)
 
 
@@ -126,16 +136,14 @@ class Interleaved(nn.Module):
 
     def __init__(self, phases: Sequence[Phase], alignment: str, activation: str) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(
-            FusedConv(w, b, 1, (1, 1), 1, activation) for w, b in phases
-        )
+        self.convs = nn.ModuleList(FusedConv(w, b, 1, (1, 1), 1, activation) for w, b in phases)
         # an even kernel padded by one on both sides gives a row too many: the last for top_left
         self.first = 0 if alignment == 'top_left' else 1
+        self.outputs = len(phases[0][1])
 
     def forward(self, x: Tensor) -> Tensor:
         batch, _, height, width = x.shape
-        outputs = self.convs[0].bias.shape[0]  # type: ignore[union-attr, operator]
-        y = x.new_empty(batch, 2 * height, 2 * width, int(outputs)).permute(0, 3, 1, 2)
+        y = x.new_empty(batch, 2 * height, 2 * width, self.outputs).permute(0, 3, 1, 2)
         for conv, (row, column) in zip(self.convs, PHASE_OFFSETS, strict=True):
             top, left = row * self.first, column * self.first
             part = conv(x)[:, :, top : top + height, left : left + width]
@@ -223,6 +231,9 @@ class FusedFcrn(nn.Module):
     :param dtype: of everything but the last convolution, which is float32: in bfloat16 a depth of
         3 m would come in steps of 16 mm.
     """
+
+    factor: Tensor
+    shift: Tensor
 
     def __init__(
         self, network: Fcrn, mean: Sequence[float], std: Sequence[float], dtype: torch.dtype

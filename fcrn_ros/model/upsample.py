@@ -1,15 +1,15 @@
 """
 The up-sampling blocks of the decoder, in their plain form: each doubles height and width.
 
-An "unpool + 5x5 convolution" writes zeros between the pixels of its input and convolves. Only a quarter
-of the taps ever meets a pixel, so the released network runs four smaller convolutions A, B, C, D
-(3x3, 2x3, 3x2, 2x2), one for each phase of the output, and interleaves them:
+An "unpool + 5x5 convolution" writes zeros between the pixels of its input and convolves. Only a
+quarter of the taps ever meets a pixel, so the released network runs four smaller convolutions A,
+B, C, D (3x3, 2x3, 3x2, 2x2), one for each phase of the output, and interleaves them:
 
     Y[0::2, 0::2] = A    Y[1::2, 0::2] = B    Y[0::2, 1::2] = C    Y[1::2, 1::2] = D
 
-Two alignments exist, and they are different operators. ``top_left`` pads the even-sized kernels at the
-top and left, as the released TensorFlow and MATLAB weights need; ``bottom_right`` pads them at the
-bottom and right, which equals the textbook "unpool, then 5x5 with padding 2".
+Two alignments exist, and they are different operators. ``top_left`` pads the even-sized kernels at
+the top and left, as the released TensorFlow and MATLAB weights need; ``bottom_right`` pads them at
+the bottom and right, which equals the textbook "unpool, then 5x5 with padding 2".
 
 Source: Laina et al. 2016 (arXiv 1606.00373), section 3.2.
 """

@@ -1,9 +1,9 @@
 """
 A model on disk: ``NAME.safetensors`` with the weights and ``NAME.json``, its sidecar, beside it.
 
-What belongs to the weights travels with them: the sidecar says what the network eats, with which camera
-it was trained, in which range its depth holds, under which licence, and the sha256 of the weights. No
-file is executed: safetensors holds arrays alone.
+What belongs to the weights travels with them: the sidecar says what the network eats, with which
+camera it was trained, in which range its depth holds, under which licence, and the sha256 of the
+weights. No file is executed: safetensors holds arrays alone.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ModelSpec:
     def network_camera(self) -> Camera:
         """The training camera, of the network's input image."""
         height, width = self.input_size
-        return Camera(width, height, **self.camera)
+        return Camera(width, height, **self.camera)  # type: ignore[arg-type]
 
     @property
     def output_size(self) -> tuple[int, int]:
@@ -108,7 +108,7 @@ def _read_spec(path: Path) -> ModelSpec:
     except ValueError as err:
         raise ModelError(f'{path}: {err}') from err
     if spec.unit != 'm':
-        raise ModelError(f'{path}: unit is {spec.unit!r}; expected \'m\'')
+        raise ModelError(f"{path}: unit is {spec.unit!r}; expected 'm'")
     if any(n < 32 for n in spec.input_size) or min(spec.std) <= 0:
         raise ModelError(
             f'{path}: input_size {spec.input_size}, std {spec.std}; '
@@ -131,7 +131,8 @@ def find_model(model: str = '') -> Path:
     """
     Return the sidecar's path of a model.
 
-    :param model: a shipped model's name, a path to a sidecar or its safetensors file; '' is the default.
+    :param model: a shipped model's name, a path to a sidecar or its safetensors file; '' is the
+        default.
     :raises ModelError: there is no such model.
     """
     name = model or DEFAULT_MODEL
@@ -142,8 +143,8 @@ def find_model(model: str = '') -> Path:
     if shipped.is_file():
         return shipped
     raise ModelError(
-        f'model {name!r} was not found; expected a path to its .safetensors file with the .json beside '
-        f'it, or one of: {", ".join(shipped_models()) or "(no model is shipped)"}'
+        f'model {name!r} was not found; expected a path to its .safetensors file with the '
+        f'.json beside it, or one of: {", ".join(shipped_models()) or "(no model is shipped)"}'
     )
 
 
@@ -187,7 +188,8 @@ def load_model(model: str = '') -> tuple[Fcrn, ModelSpec]:
     Load a network in its plain form, in float32 and evaluation mode.
 
     :param model: see :func:`find_model`.
-    :raises ModelError: a file is absent or damaged, or a tensor is missing, surplus or of another shape.
+    :raises ModelError: a file is absent or damaged, or a tensor is missing, surplus or of another
+        shape.
     """
     import safetensors.torch
 
@@ -209,12 +211,15 @@ def load_model(model: str = '') -> tuple[Fcrn, ModelSpec]:
 def _require_match(path: Path, network: Fcrn, tensors: dict[str, Any]) -> None:
     expected = {k: tuple(v.shape) for k, v in network.state_dict().items()}
     found = {k: tuple(v.shape) for k, v in tensors.items()}
-    differing = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
+    differing = sorted(
+        k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k)
+    )
     if differing:
         first = differing[0]
         raise ModelError(
-            f'{path}: {len(differing)} tensors differ from the architecture in the sidecar; the first '
-            f'is {first}: found {found.get(first, "nothing")}, expected {expected.get(first, "nothing")}'
+            f'{path}: {len(differing)} tensors differ from the architecture in the sidecar; '
+            f'the first is {first}: found {found.get(first, "nothing")}, '
+            f'expected {expected.get(first, "nothing")}'
         )
 
 

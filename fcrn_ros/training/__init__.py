@@ -1,1 +1,1 @@
-"""From recorded images and depth to a model on disk. Needs the ``train`` extra; the node does not."""
+"""From recorded images and depth to a model on disk; needs the ``train`` extra."""

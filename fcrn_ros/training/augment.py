@@ -1,12 +1,13 @@
 """
 Augmentation that keeps image, depth and camera consistent.
 
-Every sample is brought to the network's input size and to the training camera's focal length, so the
-network meets one focal length only. Zooming in by s shows the scene as from a place s times nearer, seen
-through the same lens: depth is divided by s and the focal length stays. Rotation about the optical axis
-leaves z-depth as it is, and so does a horizontal flip.
+Every sample is brought to the network's input size and to the training camera's focal length, so
+the network meets one focal length only. Zooming in by s shows the scene as from a place s times
+nearer, seen through the same lens: depth is divided by s and the focal length stays. Rotation
+about the optical axis leaves z-depth as it is, and so does a horizontal flip.
 
-Source of the ranges: Laina et al. 2016, section 4 (zoom 1..1.5, rotation +-5 degrees, flip, colour).
+Source of the ranges: Laina et al. 2016, section 4 (zoom 1..1.5, rotation +-5 degrees, flip,
+colour).
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ def target_from_sample(
     """
     Return the affine map from target pixels to sample pixels.
 
-    A target pixel's ray is rotated by ``angle`` about the optical axis, flipped, divided by ``zoom`` and
-    projected into the sample. Zoom 1 puts the target's rays onto the sample's where both have one
-    focal length.
+    A target pixel's ray is rotated by ``angle`` about the optical axis, flipped, divided by
+    ``zoom`` and projected into the sample. Zoom 1 puts the target's rays onto the sample's where
+    both have one focal length.
 
     :param sample: camera of the sample's image.
     :param target: camera of the network's input.

@@ -1,8 +1,9 @@
 """
 Samples for training and evaluation: a colour image, its depth, and the camera of both.
 
-A folder of pairs holds ``rgb/STEM.jpg|png`` and ``depth/STEM.png`` (16-bit, millimetres, 0 invalid), one
-camera for all. Images are decoded once and kept shrunk in memory-mapped arrays; training reads those.
+A folder of pairs holds ``rgb/STEM.jpg|png`` and ``depth/STEM.png`` (16-bit, millimetres, 0
+invalid), one camera for all. Images are decoded once and kept shrunk in memory-mapped arrays;
+training reads those.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -37,7 +39,8 @@ def find_pairs(images: Path, depths: Path) -> list[Pair]:
     """
     Match images and depth images by file stem.
 
-    ``frame-000.color`` and ``frame-000.depth`` match too: a last part that is one of ``ROLES`` is dropped.
+    ``frame-000.color`` and ``frame-000.depth`` match too: a last part that is one of ``ROLES`` is
+    dropped.
 
     :return: sorted by stem.
     :raises FileNotFoundError: a folder is absent, or nothing matches.
@@ -93,7 +96,7 @@ def read_depth(path: Path) -> NDArray[np.float32]:
     if image is None or image.dtype != np.uint16 or image.ndim != 2:
         found = 'nothing readable' if image is None else f'{image.dtype} {image.shape}'
         raise ValueError(f'{path}: {found}; expected a 16-bit depth PNG in millimetres')
-    depth = image.astype(np.float32) / 1000
+    depth: NDArray[np.float32] = image.astype(np.float32) / np.float32(1000)
     depth[np.isin(image, NO_READING)] = np.nan
     return depth
 
@@ -153,7 +156,8 @@ def _decode_into(
         images[i] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         nearest = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST_EXACT)
         depths[i] = np.nan_to_num(nearest * 1000, nan=0).round()
-    for file, array in zip(files, (images, depths), strict=True):
+    arrays: list[NDArray[Any]] = [images, depths]
+    for file, array in zip(files, arrays, strict=True):
         part = file.with_suffix('.part.npy')
         np.save(part, array)
         part.replace(file)

@@ -1,8 +1,8 @@
 """
 Losses on depth in metres, over the valid pixels.
 
-``prediction`` and ``target`` are (B, h, w) float32, z-depth [m]; a target pixel is valid where it is
-positive and finite. Every loss of a batch without a valid pixel is zero.
+``prediction`` and ``target`` are (B, h, w) float32, z-depth [m]; a target pixel is valid where it
+is positive and finite. Every loss of a batch without a valid pixel is zero.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def berhu(prediction: Tensor, target: Tensor) -> Tensor:
     """
     Return the mean reverse Huber loss.
 
-    |d| where |d| <= c, else (d^2 + c^2) / (2c), with c = 0.2 max |d| over the valid pixels of the batch.
-    Source: Laina et al. 2016, equations 1 and 2. Worked number: d = 1, 5 m gives c = 1 and
+    |d| where |d| <= c, else (d^2 + c^2) / (2c), with c = 0.2 max |d| over the valid pixels of the
+    batch. Source: Laina et al. 2016, equations 1 and 2. Worked number: d = 1, 5 m gives c = 1 and
     (1 + (25 + 1) / 2) / 2 = 7 m.
     """
     mask = valid_pixels(target)
@@ -48,7 +48,8 @@ def laplace_scale(log_scale: Tensor, prediction: Tensor, target: Tensor) -> Tens
     """
     Return the negative log-likelihood of the relative error under a Laplace distribution.
 
-    The depth gets no gradient from it: |d - g| / d is taken as data, and only its scale b is fitted.
+    The depth gets no gradient from it: |d - g| / d is taken as data, and only its scale b is
+    fitted.
 
     :param log_scale: (B, h, w), log(b).
     """

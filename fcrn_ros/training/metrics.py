@@ -1,11 +1,12 @@
 """
-The error measures of the field (Eigen et al. 2014), pooled over all pixels and as the mean over images.
+The error measures of the field (Eigen et al. 2014), over all pixels and over images.
 
 d is the prediction, g the recorded depth, both z-depth [m]: absrel = mean |d - g| / g, sqrel =
-mean (d - g)^2 / g [m], rmse [m], rmse_log, log10 = mean |log10 d - log10 g|, delta_k = the share of
-pixels with max(d / g, g / d) < 1.25^k. Published numbers mix the pooled and the per-image mean; where
-the images have equally many valid pixels, the pooled rmse is never the smaller one.
-Worked number: d = 2, g = 1.6 gives absrel 0.25, and delta1 0, since 2 / 1.6 = 1.25 is not below 1.25.
+mean (d - g)^2 / g [m], rmse [m], rmse_log, log10 = mean |log10 d - log10 g|, delta_k = the share
+of pixels with max(d / g, g / d) < 1.25^k. Published numbers mix the pooled and the per-image mean;
+where the images have equally many valid pixels, the pooled rmse is never the smaller one.
+Worked number: d = 2, g = 1.6 gives absrel 0.25, and delta1 0, since 2 / 1.6 = 1.25 is not below
+1.25.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def pixel_terms(
     :raises ValueError: the shapes differ.
     """
     if prediction.shape != target.shape:
-        raise ValueError(f'prediction is {prediction.shape}, target {target.shape}; expected one shape')
+        raise ValueError(
+            f'prediction is {prediction.shape}, target {target.shape}; expected one shape'
+        )
     with np.errstate(invalid='ignore'):
         mask = np.isfinite(prediction) & np.isfinite(target) & (prediction > 0) & (target > 0)
     d, g = prediction[mask].astype(np.float64), target[mask].astype(np.float64)
@@ -53,7 +56,7 @@ def summarise(terms: NDArray[np.float64]) -> dict[str, float]:
 def pooled_and_per_image(
     images: Sequence[NDArray[np.float64]],
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the measures over all pixels, and the mean over the images that have a valid pixel."""
+    """Return the measures over all pixels, and their mean over the images with a valid one."""
     filled = [terms for terms in images if len(terms)]
     if not filled:
         return summarise(np.empty((0, 8))), summarise(np.empty((0, 8)))

@@ -19,7 +19,7 @@ from fcrn_ros.training.datasets import Samples
 from fcrn_ros.training.losses import LOSSES, laplace_scale, valid_pixels
 
 SCALE_WEIGHT = 0.1  # of the uncertainty's likelihood beside the depth loss
-ENCODER_RATE = 0.05  # of the decoder's learning rate
+ENCODER_RATE = 0.1  # of the decoder's learning rate
 DECAY = 0.99  # of the averaged weights, per step; less in the first hundred steps
 
 
@@ -27,8 +27,8 @@ class Views(Dataset[tuple[Tensor, Tensor]]):
     """
     Samples as the network meets them.
 
-    An item is a (H, W, 3) uint8 image of the input size and a (h, w) float32 depth [m] of the output
-    size, 0 invalid; random when ``train``, else the same at every reading.
+    An item is a (H, W, 3) uint8 image of the input size and a (h, w) float32 depth [m] of the
+    output size, 0 invalid; random when ``train``, else the same at every reading.
     """
 
     def __init__(self, samples: Samples, spec: ModelSpec, train: bool, seed: int = 0) -> None:
@@ -47,7 +47,7 @@ class Views(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         image = np.asarray(self.samples.images[index])
-        depth = np.asarray(self.samples.depths[index]).astype(np.float32) / 1000
+        depth = np.asarray(self.samples.depths[index]) / np.float32(1000)
         if self.train:
             self.reading += 1
             rng = np.random.default_rng((self.seed, torch.initial_seed() % 2**32, self.reading))
@@ -58,7 +58,7 @@ class Views(Dataset[tuple[Tensor, Tensor]]):
 
 
 def _moving_average(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-    """Return the average after one more step; early ones count little, the first steps being far off."""
+    """Return the average after one more step; at first it forgets faster."""
     if not average.is_floating_point():
         return current
     decay = min(DECAY, (1 + float(count)) / (10 + float(count)))
@@ -69,11 +69,16 @@ class DepthTraining(lightning.LightningModule):
     """
     Depth loss plus, where the network predicts it, the likelihood of the error's scale.
 
-    :param network: trained in place; ``averaged`` holds the moving average that is validated and kept.
+    :param network: trained in place; ``averaged`` holds the moving average that is validated and
+        kept.
     :param spec: normalisation of the input.
     :param loss: a key of ``LOSSES``.
-    :param rate: peak learning rate of the decoder; the encoder, whose batch statistics are frozen, gets 1/20.
+    :param rate: peak learning rate of the decoder; the encoder's, whose batch
+        statistics are frozen, is a tenth.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, network: Fcrn, spec: ModelSpec, loss: str, rate: float) -> None:
         super().__init__()
@@ -93,6 +98,10 @@ class DepthTraining(lightning.LightningModule):
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
         return self
+
+    def on_train_epoch_start(self) -> None:
+        """Set the mode: the Trainer leaves every module in the mode that it finds."""
+        self.train()
 
     def _normalise(self, images: Tensor) -> Tensor:
         x = images.permute(0, 3, 1, 2).float()

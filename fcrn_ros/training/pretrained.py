@@ -1,8 +1,8 @@
 """
 Encoders with ImageNet weights: torchvision's, or arrays with folded batch normalisation.
 
-Folded arrays (.npz) hold each convolution's weight and bias with its batch normalisation already inside.
-The bias goes into the batch normalisation that follows, which is otherwise the identity.
+Folded arrays (.npz) hold each convolution's weight and bias with its batch normalisation already
+inside. The bias goes into the batch normalisation that follows, which is otherwise the identity.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def load_folded(encoder: ResNet | MobileNetV2, path: Path) -> list[str]:
     """
     Load folded arrays into an encoder.
 
-    :param path: .npz with ``NAME.weight`` and ``NAME.bias``: torchvision's names, or numbered in the
-        order of the network's convolutions.
+    :param path: .npz with ``NAME.weight`` and ``NAME.bias``: torchvision's names, or numbered in
+        the order of the network's convolutions.
     :return: the convolutions that the file does not have, which stay as they were.
     :raises ValueError: an array has another shape than its convolution, or none fits.
     """

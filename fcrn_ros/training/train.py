@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,52 +26,9 @@ from fcrn_ros.training.pretrained import (
     load_folded,
     load_torchvision,
 )
+from fcrn_ros.training.recipe import Recipe
 
 START_DEPTH = 2.5  # [m], the prediction before the first step
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """
-    Everything that decides the result of a training run.
-
-    :param images: folder of colour images.
-    :param depths: folder of depth PNGs.
-    :param intrinsics: fx, fy, cx, cy [px] of those images.
-    :param out: folder for the model, its checkpoint and logs.
-    :param name: of the model.
-    :param model: a model to fine-tune; '' starts from an ImageNet encoder.
-    :param encoder: of a fresh model.
-    :param block: of a fresh model.
-    :param width: channels after the bottleneck of a fresh model.
-    :param encoder_weights: .npz of folded arrays; None loads torchvision's weights.
-    :param input_size: (rows, columns) of a fresh model [px].
-    :param test: stems that are never read.
-    :param validation: stems that are validated on, not trained on.
-    :param licence: of the resulting weights.
-    """
-
-    images: Path
-    depths: Path
-    intrinsics: tuple[float, float, float, float]
-    out: Path
-    name: str
-    model: str = ''
-    encoder: str = 'mobilenet_v2'
-    block: str = 'upproj'
-    width: int = 256
-    encoder_weights: Path | None = None
-    input_size: tuple[int, int] = (192, 256)
-    test: tuple[str, ...] = ()
-    validation: tuple[str, ...] = ()
-    loss: str = 'berhu'
-    epochs: int = 20
-    batch: int = 16
-    rate: float = 1e-3
-    precision: str = 'bf16-mixed'
-    seed: int = 1
-    workers: int = 1
-    licence: str = 'as the training data'
 
 
 def train(recipe: Recipe) -> Path:
@@ -110,7 +67,9 @@ def start(recipe: Recipe, camera: Camera) -> tuple[Fcrn, ModelSpec]:
     if recipe.model:
         network, spec = load_model(recipe.model)
         return network, spec
-    network = Fcrn(Architecture(recipe.encoder, recipe.block, width=recipe.width, uncertainty=True))
+    network = Fcrn(
+        Architecture(recipe.encoder, recipe.block, width=recipe.width, uncertainty=True)
+    )
     mean_std = TORCHVISION_INPUT
     encoder = build_encoder(recipe.encoder)
     if recipe.encoder_weights is None:
@@ -161,7 +120,9 @@ def _fit(
     )
     views = Views(training, spec, True, recipe.seed)
     if len(views) < recipe.batch:
-        raise ValueError(f'{len(views)} training pairs; expected at least a batch of {recipe.batch}')
+        raise ValueError(
+            f'{len(views)} training pairs; expected at least a batch of {recipe.batch}'
+        )
     trainer.fit(
         module,
         loader(views, recipe.batch, recipe.workers),
@@ -175,12 +136,11 @@ def _fit(
 def _described(
     recipe: Recipe, spec: ModelSpec, trained: int, validated: int, trainer: Any
 ) -> ModelSpec:
-    from dataclasses import replace
-
     provenance = {
         'data': f'{trained} pairs of {recipe.images.parent.name}; {validated} for validation, '
         f'{len(recipe.test)} never read',
-        'started_from': recipe.model or f'ImageNet encoder {recipe.encoder_weights or "torchvision"}',
+        'started_from': recipe.model
+        or f'ImageNet encoder {recipe.encoder_weights or "torchvision"}',
         'recipe': f'{recipe.loss}, AdamW {recipe.rate:g}, one cycle, batch {recipe.batch}, '
         f'{trainer.current_epoch} epochs, {trainer.global_step} steps, {recipe.precision}, '
         f'averaged weights, frozen encoder statistics, seed {recipe.seed}',

@@ -1,0 +1,169 @@
+"""
+A recorded bag as frames: colour, its camera, and recorded depth where there is some.
+
+ROS 1 bags, rosbag2 folders (sqlite3, MCAP) and single MCAP or db3 files, read without ROS. Topics
+are found by type and name when they are not given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rosbags.highlevel import AnyReader
+from rosbags.typesys import Stores, get_typestore
+
+from fcrn_ros.camera import Camera
+from fcrn_ros.image import (
+    depth_from_compressed,
+    depth_from_msg,
+    rgb_from_compressed,
+    rgb_from_msg,
+)
+
+IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
+INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
+SAME_TIME = 0.02  # [s], colour and depth at most this far apart are of one frame
+
+
+@dataclass(frozen=True)
+class Frame:
+    """
+    One picture of a camera.
+
+    :param image: (H, W, 3) uint8 RGB.
+    :param camera: of the image; None where it is not known.
+    :param depth: (H, W) float32, recorded or exact z-depth [m], NaN invalid; None where there is
+        none.
+    :param time: [s], from the start of its source.
+    """
+
+    image: NDArray[np.uint8]
+    camera: Camera | None
+    depth: NDArray[np.float32] | None
+    time: float
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The topics to read: colour, its camera_info, and depth; '' where there is none."""
+
+    image: str
+    info: str
+    depth: str
+
+
+def find_topics(types: dict[str, str], image: str = '') -> Topics:
+    """
+    Choose the topics of a bag.
+
+    :param types: topic -> message type.
+    :param image: the colour topic; '' takes the first image topic that is not named depth.
+    :raises ValueError: there is none; the message lists the bag's topics.
+    """
+    images = [t for t, kind in sorted(types.items()) if kind in IMAGE_TYPES]
+    colour = [t for t in images if 'depth' not in t.lower()]
+    chosen = image or (colour[0] if colour else '')
+    if chosen not in images:
+        raise ValueError(
+            f'image topic {chosen or "(none)"} is not in the bag; it has '
+            + (', '.join(f'{t} ({k})' for t, k in sorted(types.items())) or 'no topics')
+        )
+    infos = [t for t, kind in sorted(types.items()) if kind == INFO_TYPE]
+    info = max(infos, key=lambda t: _common(t, chosen), default='')
+    depth = max(
+        (t for t in images if 'depth' in t.lower()), key=lambda t: _common(t, chosen), default=''
+    )
+    return Topics(chosen, info, depth)
+
+
+def _common(a: str, b: str) -> int:
+    pairs = zip(a.split('/'), b.split('/'), strict=False)
+    return next((i for i, (x, y) in enumerate(pairs) if x != y), min(a.count('/'), b.count('/')))
+
+
+def read_bag(path: Path, image: str = '') -> Iterator[Frame]:
+    """
+    Read the frames of a bag in time order.
+
+    :param path: a ROS 1 .bag, a rosbag2 folder, or its .mcap or .db3 file.
+    :param image: the colour topic; '' finds it.
+    :raises ValueError: the bag has no such topic, or cannot be read.
+    :raises FileNotFoundError: there is no such path.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f'{path} was not found; expected a bag')
+    try:
+        with AnyReader(
+            _files(path), default_typestore=get_typestore(Stores.ROS2_HUMBLE)
+        ) as reader:
+            types = {c.topic: c.msgtype for c in reader.connections}
+            yield from _frames(reader, find_topics(types, image))
+    except (ValueError, OSError):
+        raise
+    except Exception as err:  # rosbags has many kinds of error for a damaged file
+        raise ValueError(f'{path}: not a readable bag: {err}') from err
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir() or (path / 'metadata.yaml').exists():
+        return [path]
+    files = sorted([*path.glob('*.mcap'), *path.glob('*.db3')])
+    if not files:
+        raise FileNotFoundError(f'{path} has neither metadata.yaml nor .mcap or .db3 files')
+    return files
+
+
+def _frames(reader: Any, topics: Topics) -> Iterator[Frame]:
+    wanted = {topics.image, topics.info, topics.depth}
+    connections = [c for c in reader.connections if c.topic in wanted]
+    camera, start = None, None
+    waiting: tuple[float, Any] | None = None
+    depth: tuple[float, Any] | None = None
+    for connection, nanoseconds, data in reader.messages(connections=connections):
+        message = reader.deserialize(data, connection.msgtype)
+        time = _stamp(message, nanoseconds)
+        start = time if start is None else start
+        if connection.topic == topics.info:
+            camera = Camera.from_msg(message)
+        elif connection.topic == topics.depth:
+            depth = time, message
+        else:
+            if waiting is not None:  # its depth did not come
+                yield _frame(waiting, None, camera, start)
+            waiting = time, message
+        if waiting is None or (topics.depth and depth is None):
+            continue
+        if depth is None or abs(depth[0] - waiting[0]) <= SAME_TIME:
+            if camera is None and topics.info:
+                continue
+            yield _frame(waiting, depth, camera, start)
+            waiting = depth = None
+    if waiting is not None:
+        yield _frame(waiting, None, camera, start or 0.0)
+
+
+def _stamp(message: Any, nanoseconds: int) -> float:
+    stamp = message.header.stamp
+    seconds = float(stamp.sec) + stamp.nanosec / 1e9
+    return seconds or nanoseconds / 1e9
+
+
+def _frame(
+    image: tuple[float, Any],
+    depth: tuple[float, Any] | None,
+    camera: Camera | None,
+    start: float,
+) -> Frame:
+    time, message = image
+    compressed = hasattr(message, 'format')
+    rgb = rgb_from_compressed(message) if compressed else rgb_from_msg(message)
+    metres = None
+    if depth is not None:
+        how = depth_from_compressed if hasattr(depth[1], 'format') else depth_from_msg
+        metres = how(depth[1])
+    return Frame(rgb, camera, metres, time - start)

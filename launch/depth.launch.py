@@ -1,0 +1,119 @@
+"""
+Depth from one camera: our node, and RViz with our layout when asked.
+
+    ros2 launch fcrn_ros depth.launch.py camera:=/camera/color rviz:=true
+
+An argument that is left empty leaves the parameter to ``params_file``. The camera's driver sends
+large images too and needs the Fast DDS profile as well; see config/fastdds_large_messages.xml.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.conditions import IfCondition
+from launch.launch_context import LaunchContext
+from launch.launch_description import LaunchDescription
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+SHARE = Path(__file__).absolute().parents[1]  # share/fcrn_ros, or the source tree
+CONFIG = SHARE / 'config'
+
+ARGUMENTS = {  # name: (default, meaning)
+    'camera': ('/camera/color', 'namespace of the camera topics'),
+    'image': ('image_raw', 'image topic below camera, or an absolute name'),
+    'camera_info': ('camera_info', 'camera_info topic below camera, or an absolute name'),
+    'image_transport': ('', 'raw, or compressed to read <image>/compressed'),
+    'model': ('', 'name of a shipped model, or a path to a .safetensors file'),
+    'backend': ('', 'what runs the network: auto, torch, ...'),
+    'params_file': (str(CONFIG / 'depth.yaml'), 'YAML file of node parameters'),
+    'namespace': ('', 'namespace of the node and of its topics'),
+    'use_sim_time': ('', 'true to take the time from /clock'),
+    'rviz': ('false', 'true to open RViz'),
+    'fixed_frame': ('', "RViz's fixed frame, where it is not the one of the layout"),
+    'fastdds_profile': (
+        'true',
+        'true to send through a 64 MB shared-memory segment (Fast DDS); a profile that the '
+        'environment names already is kept',
+    ),
+}
+
+# launch arguments that override a node parameter when they are not empty
+OVERRIDES = {'image_transport': str, 'model': str, 'backend': str, 'use_sim_time': bool}
+# Fast DDS 2 reads the first variable only; ROS on Fast DDS 3 reads both and warns about the first
+PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+FAST_DDS_2 = ('humble', 'iron', 'jazzy')
+DISPLAYED = ('points', 'color/image_raw', 'depth/image_color')  # topics of config/depth.rviz
+
+
+def topic_below(camera: str, topic: str) -> str:
+    """Return a camera's topic; an absolute name stands for itself."""
+    if topic.startswith('/') or not camera:
+        return topic
+    return f'{camera.rstrip("/")}/{topic}'
+
+
+def overrides(values: dict[str, str]) -> dict[str, ParameterValue]:
+    """Return the parameters that the arguments set."""
+    given = {name: type for name, type in OVERRIDES.items() if values[name]}
+    return {name: ParameterValue(values[name], value_type=type) for name, type in given.items()}
+
+
+def profile_environment(context: LaunchContext) -> dict[str, str]:
+    """Return the variable that makes Fast DDS read our profile, unless another one is set."""
+    asked = IfCondition(LaunchConfiguration('fastdds_profile')).evaluate(context)
+    if not asked or any(os.environ.get(name) for name in PROFILE_VARIABLES):
+        return {}
+    variable = PROFILE_VARIABLES[os.environ.get('ROS_DISTRO') not in FAST_DDS_2]
+    return {variable: str(CONFIG / 'fastdds_large_messages.xml')}
+
+
+def depth_node(values: dict[str, str], environment: dict[str, str]) -> Node:
+    """Return the node; it is a lifecycle node that starts itself unless autostart is false."""
+    file = [values['params_file']] if values['params_file'] else []
+    topics = [(t, topic_below(values['camera'], values[t])) for t in ('image', 'camera_info')]
+    return Node(
+        package='fcrn_ros',
+        executable='depth_node',
+        name='fcrn_depth',
+        namespace=values['namespace'],
+        parameters=[*file, overrides(values)],
+        remappings=topics,
+        additional_env=environment,
+        output='screen',
+    )
+
+
+def rviz(values: dict[str, str]) -> Node:
+    """Return RViz; the layout's topics are those of the root namespace, hence the remappings."""
+    frame = ['--fixed-frame', values['fixed_frame']] if values['fixed_frame'] else []
+    space = values['namespace'].strip('/')
+    sim_time = {k: v for k, v in overrides(values).items() if k == 'use_sim_time'}
+    return Node(
+        package='rviz2',
+        executable='rviz2',
+        name='fcrn_rviz',
+        arguments=['--display-config', str(CONFIG / 'depth.rviz'), *frame],
+        parameters=[sim_time],
+        remappings=[(f'/{t}', f'/{space}/{t}') for t in DISPLAYED if space],
+        condition=IfCondition(LaunchConfiguration('rviz')),
+    )
+
+
+def start(context: LaunchContext) -> list[Node]:
+    """Return the processes for the arguments given."""
+    values = {name: context.launch_configurations[name] for name in ARGUMENTS}
+    return [depth_node(values, profile_environment(context)), rviz(values)]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the arguments and the processes."""
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=meaning)
+        for name, (default, meaning) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=start)])
