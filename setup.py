@@ -21,7 +21,7 @@ EXTRAS = {
     'ros': ['ros-kilted-rclpy[fastrtps]', 'ros-kilted-lifecycle-msgs', *ROS],
     'demo': ['matplotlib>=3.7'],
     'train': ['lightning>=2.4', 'tensorboard>=2.15'],
-    'dev': ['pytest>=8', 'hypothesis>=6.100', 'ruff>=0.6', 'mypy>=1.11', 'types-PyYAML'],
+    'dev': ['pytest>=8,<9', 'hypothesis>=6.100', 'ruff>=0.6', 'mypy>=1.11', 'types-PyYAML'],
 }
 
 setup(

@@ -187,24 +187,32 @@ class Camera:
         """
         Return the direction of every pixel, scaled to z = 1.
 
-        :return: (H, W, 3) float32, read-only, in the optical frame.
+        :return: (H, W, 3) float32 in the optical frame.
         :raises ValueError: the camera is distorted; rectify first.
         """
-        return _rays(self)
+        return self.unproject(np.ones((self.height, self.width), np.float32))
 
-    def unproject(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
+    def unproject(
+        self, depth: NDArray[np.float32], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         """
         Lift a depth image to one 3-D point per pixel.
 
         :param depth: (H, W) float32, z-depth [m]; NaN marks an invalid pixel.
-        :return: (H, W, 3) float32, points [m] in the optical frame; NaN and Inf are kept.
+        :param out: (H, W, 3) float32 to write into; None makes a new array.
+        :return: (H, W, 3) float32, points [m] in the optical frame; NaN is kept, and Inf in z.
         :raises ValueError: ``depth`` is not (height, width), or the camera is distorted.
         """
         if depth.shape != (self.height, self.width):
             raise ValueError(
                 f"depth is {depth.shape}; expected the camera's ({self.height}, {self.width})"
             )
-        points: NDArray[np.float32] = self.rays() * depth[..., None]
+        x, y = _axes(self)
+        points = np.empty((*depth.shape, 3), np.float32) if out is None else out
+        with np.errstate(invalid='ignore'):  # infinity times zero on the axes
+            np.multiply(depth, x, out=points[..., 0])
+            np.multiply(depth, y, out=points[..., 1])
+        points[..., 2] = depth
         return points
 
     def project(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -234,13 +242,13 @@ def _floats(info: Any, name: str) -> tuple[float, ...]:
 
 
 @lru_cache(maxsize=8)
-def _rays(camera: Camera) -> NDArray[np.float32]:
+def _axes(camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return x / z of every column, (W,), and y / z of every row, (H, 1); read-only."""
     camera._require_pinhole()
-    rays = np.ones((camera.height, camera.width, 3), np.float32)
-    rays[..., 0] = (np.arange(camera.width) - camera.cx) / camera.fx
-    rays[..., 1] = ((np.arange(camera.height) - camera.cy) / camera.fy)[:, None]
-    rays.flags.writeable = False
-    return rays
+    x = ((np.arange(camera.width) - camera.cx) / camera.fx).astype(np.float32)
+    y = ((np.arange(camera.height) - camera.cy) / camera.fy).astype(np.float32)[:, None]
+    x.flags.writeable = y.flags.writeable = False
+    return x, y
 
 
 class Rectifier:

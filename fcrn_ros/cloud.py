@@ -7,6 +7,7 @@ image. Nav2 and RViz skip points that are NaN: whatever is not trusted is NaN in
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,10 +27,8 @@ def colored_points(frame: DepthFrame, min_confidence: float = 0.0) -> NDArray[np
     """
     height, width = frame.depth.shape
     points = np.empty((height, width, 4), np.float32)
-    points[..., :3] = frame.points()
-    if min_confidence > 0 and frame.confidence is not None:
-        points[frame.confidence < min_confidence, :3] = np.nan
-    packed = points.view(np.uint8)[..., 12:]  # little-endian: blue, green, red, 0
-    packed[..., :3] = frame.color[..., ::-1]
-    packed[..., 3] = 0
+    frame.points(min_confidence, out=points[..., :3])
+    packed = np.zeros((height, width, 4), np.uint8)  # little-endian: blue, green, red, 0
+    cv2.mixChannels([frame.color], [packed], [0, 2, 1, 1, 2, 0])
+    points.view(np.uint32)[..., 3] = packed.view(np.uint32)[..., 0]
     return points

@@ -74,16 +74,24 @@ class DepthFrame:
     camera: Camera | None
     scale: Scale
 
-    def points(self) -> NDArray[np.float32]:
+    def points(
+        self, min_confidence: float = 0.0, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         """
         Return one point per pixel.
 
+        :param min_confidence: pixels below it become NaN; 0 keeps all. It has no effect on a frame
+            without confidence.
+        :param out: (h, w, 3) float32 to write into; None makes a new array.
         :return: (h, w, 3) float32 [m], optical frame; NaN where depth is not finite.
         :raises ValueError: the camera is not known.
         """
         if self.camera is None:
             raise ValueError('the camera is not known; expected a Camera beside the image')
-        return self.camera.unproject(np.where(np.isfinite(self.depth), self.depth, np.nan))
+        known = np.isfinite(self.depth)
+        if min_confidence > 0 and self.confidence is not None:
+            known &= self.confidence >= min_confidence
+        return self.camera.unproject(np.where(known, self.depth, np.float32(np.nan)), out)
 
     @property
     def valid_share(self) -> float:

@@ -10,13 +10,14 @@ large images too and needs the Fast DDS profile as well; see config/fastdds_larg
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.launch_context import LaunchContext
 from launch.launch_description import LaunchDescription
-from launch.substitutions import LaunchConfiguration
+from launch.substitutions import LaunchConfiguration, TextSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -49,6 +50,8 @@ PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES
 FAST_DDS_2 = ('humble', 'iron', 'jazzy')
 DISPLAYED = ('points', 'color/image_raw', 'depth/image_color')  # topics of config/depth.rviz
 
+Parameters = dict[str, ParameterValue]
+
 
 def topic_below(camera: str, topic: str) -> str:
     """Return a camera's topic; an absolute name stands for itself."""
@@ -57,10 +60,14 @@ def topic_below(camera: str, topic: str) -> str:
     return f'{camera.rstrip("/")}/{topic}'
 
 
-def overrides(values: dict[str, str]) -> dict[str, ParameterValue]:
-    """Return the parameters that the arguments set."""
-    given = {name: type for name, type in OVERRIDES.items() if values[name]}
-    return {name: ParameterValue(values[name], value_type=type) for name, type in given.items()}
+def overrides(values: dict[str, str], names: Iterable[str] = OVERRIDES) -> list[Parameters]:
+    """Return what the arguments that are not empty set, for a node's parameters."""
+    given = {
+        name: ParameterValue(TextSubstitution(text=values[name]), value_type=OVERRIDES[name])
+        for name in names
+        if values[name]
+    }
+    return [given] if given else []
 
 
 def profile_environment(context: LaunchContext) -> dict[str, str]:
@@ -81,7 +88,7 @@ def depth_node(values: dict[str, str], environment: dict[str, str]) -> Node:
         executable='depth_node',
         name='fcrn_depth',
         namespace=values['namespace'],
-        parameters=[*file, overrides(values)],
+        parameters=[*file, *overrides(values)],
         remappings=topics,
         additional_env=environment,
         output='screen',
@@ -92,22 +99,23 @@ def rviz(values: dict[str, str]) -> Node:
     """Return RViz; the layout's topics are those of the root namespace, hence the remappings."""
     frame = ['--fixed-frame', values['fixed_frame']] if values['fixed_frame'] else []
     space = values['namespace'].strip('/')
-    sim_time = {k: v for k, v in overrides(values).items() if k == 'use_sim_time'}
     return Node(
         package='rviz2',
         executable='rviz2',
         name='fcrn_rviz',
         arguments=['--display-config', str(CONFIG / 'depth.rviz'), *frame],
-        parameters=[sim_time],
+        parameters=overrides(values, ['use_sim_time']),
         remappings=[(f'/{t}', f'/{space}/{t}') for t in DISPLAYED if space],
         condition=IfCondition(LaunchConfiguration('rviz')),
+        output='screen',
     )
 
 
 def start(context: LaunchContext) -> list[Node]:
     """Return the processes for the arguments given."""
     values = {name: context.launch_configurations[name] for name in ARGUMENTS}
-    return [depth_node(values, profile_environment(context)), rviz(values)]
+    # RViz first: where it is not installed, launch stops there and must leave no node behind
+    return [rviz(values), depth_node(values, profile_environment(context))]
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -302,9 +302,16 @@ def test_rays_have_z_one():
     np.testing.assert_allclose(rays[8, 40], (0.2, -0.4, 1.0), rtol=1e-6)
 
 
-def test_rays_cannot_be_written():
-    with pytest.raises(ValueError, match='read-only'):
-        CAMERA.rays()[0, 0] = 0
+def test_rays_are_the_callers_own():
+    CAMERA.rays()[0, 0] = 0
+    assert CAMERA.rays()[0, 0, 2] == 1
+
+
+def test_unproject_writes_into_the_array_it_is_given():
+    cloud = np.zeros((48, 64, 4), np.float32)
+    points = CAMERA.unproject(np.full((48, 64), 2.5, np.float32), out=cloud[..., :3])
+    assert np.shares_memory(points, cloud)
+    np.testing.assert_allclose(cloud[8, 40], (0.5, -1.0, 2.5, 0.0), rtol=1e-6)
 
 
 def test_unproject_scales_the_rays():
@@ -323,7 +330,7 @@ def test_unproject_keeps_nan():
 
 
 def test_unproject_refuses_a_depth_of_another_size():
-    with pytest.raises(ValueError, match=r'depth is \(64, 48\); expected \(48, 64\), the camera'):
+    with pytest.raises(ValueError, match=r"depth is \(64, 48\); expected the camera's \(48, 64\)"):
         CAMERA.unproject(np.ones((64, 48), np.float32))
 
 

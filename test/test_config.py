@@ -106,6 +106,11 @@ def test_costmap_ranges_lie_inside_those_of_the_node(name):
         assert source.get('raytrace_max_range', 0.0) <= node.max_range
 
 
+def test_both_obstacle_layers_read_the_same_sources():
+    costmap = _costmap()
+    assert _sources(costmap['obstacle_layer']) == _sources(costmap['voxel_layer'])
+
+
 def test_costmap_uses_one_of_the_layers():
     costmap = _costmap()
     assert sum(name in costmap['plugins'] for name in LAYERS) == 1
@@ -139,6 +144,27 @@ def test_stvl_frustum_is_the_demo_cameras():
 def test_stvl_clearing_source_has_no_update_rate():
     """STVL never counts a source that only clears as updated: the costmap would stay stale."""
     assert _costmap()['stvl_layer']['depth_clear']['expected_update_rate'] == 0.0
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ('file', 'space', 'name', 'parameter', 'value'),
+    [
+        ('nav2_costmap.yaml', 'local_costmap', 'local_costmap', 'voxel_layer.z_voxels', 16),
+        ('depth.yaml', 'robot', 'fcrn_depth', 'max_range', 10.0),
+    ],
+)
+def test_ros_reads_the_parameters(file, space, name, parameter, value):
+    """ROS's parser of parameter files takes less than YAML has, aliases for one."""
+    rclpy = pytest.importorskip('rclpy', reason='needs ROS 2 (rclpy)', exc_type=ImportError)
+    context = rclpy.Context()
+    rclpy.init(context=context, args=['--ros-args', '--params-file', str(CONFIG / file)])
+    automatic = {'automatically_declare_parameters_from_overrides': True}
+    node = rclpy.create_node(name, namespace=space, context=context, **automatic)
+    found = node.get_parameter(parameter).value
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+    assert found == value
 
 
 def _rviz_displays():

@@ -239,7 +239,7 @@ def test_lines_are_aligned_and_advice_lies_below():
         'problem  longer  bad [x]',
         '                 -> do this',
         '',
-        '1 problems, 0 warnings, 1 ok',
+        '1 problem, 0 warnings, 1 ok',
     ]
 
 
@@ -407,11 +407,15 @@ def test_ros_of_this_machine_is_found(found_ros):
 
 @ros
 @needs_ros
-def test_rmw_that_is_not_there_is_a_problem_and_the_graph_is_left(monkeypatch):
-    monkeypatch.setenv('RMW_IMPLEMENTATION', 'rmw_nothing_cpp')
+@pytest.mark.parametrize(
+    ('name', 'value'), [('RMW_IMPLEMENTATION', 'rmw_nothing_cpp'), ('ROS_DOMAIN_ID', '999')]
+)
+def test_setting_that_ends_ros_is_a_problem_and_the_graph_is_left(name, value, monkeypatch):
+    monkeypatch.setenv(name, value)
     broken = middleware.find_ros()
     (finding,) = middleware.examine(broken)
-    assert finding.level == 'problem' and 'rmw_nothing_cpp' in finding.advice
+    assert finding.level == 'problem'
+    assert f'{name}={value}' in finding.advice and '\x1b' not in finding.found
     (skipped,) = graph.examine(broken, '/image', '/camera_info', 1.0)
     assert (skipped.level, skipped.subject) == ('warning', 'ROS graph')
 
@@ -514,7 +518,6 @@ def test_compressed_camera_is_ok_and_its_transport_named(examined):
         ('bad', {'image encoding': 'problem'}, "'yuv_polar' is not known"),
         ('lossy', {'images': 'warning'}, 'lost'),
         ('silent', {'images': 'problem'}, 'camera_info comes'),
-        ('no_info', {'camera_info': 'problem'}, 'nobody publishes /no_info/camera_info'),
     ],
 )
 def test_fault_of_a_camera_is_found_and_nothing_else(examined, camera, expected, words):
@@ -523,6 +526,15 @@ def test_fault_of_a_camera_is_found_and_nothing_else(examined, camera, expected,
     (subject,) = expected
     assert words in findings[subject].found
     assert findings[subject].advice
+
+
+@ros
+@needs_ros
+def test_camera_without_camera_info_is_a_problem(examined):
+    finding = examined('no_info')['camera_info']
+    assert finding.level == 'problem'
+    assert 'nobody publishes /no_info/camera_info' in finding.found
+    assert '/good/camera_info' in finding.advice
 
 
 @ros
@@ -681,6 +693,7 @@ def test_empty_frame_is_a_problem():
         ([0, 10, 20, 40, 50], [], 1 / 6),  # 30 is missing, of 6
         ([0, 30, 60, 90], range(0, 100, 10), 0.6),  # 4 of the 10 from 0 to 90 came
         ([0, 30, 60, 90], range(5, 100, 10), 0.0),  # camera_info on a clock of its own
+        ([0, 10, 40, 50], [0, 10, 40, 50], 0.0),  # a camera that paused
         ([7], [7], 0.0),
     ],
 )

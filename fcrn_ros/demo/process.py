@@ -78,6 +78,14 @@ class NodeProcess:
             last = lines[-1] if lines else 'it said nothing'
             raise RuntimeError(f'the node ended with status {self.process.returncode}: {last}')
 
+    def cpu_seconds(self) -> float:
+        """Return the processor time that the process has used [s]; NaN where /proc is absent."""
+        try:
+            fields = Path(f'/proc/{self.process.pid}/stat').read_text().rsplit(')', 1)[1].split()
+        except OSError:
+            return float('nan')
+        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
     def stop(self) -> None:
         """Ask it to stop, then insist; returns when the process is gone."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):

@@ -28,10 +28,11 @@ class Recorder:
     :param node: owns the subscriptions.
     :param prefix: of the node's topics.
     :param folder: where the file goes.
+    :ivar path: of the file.
     """
 
     def __init__(self, node: Node, prefix: str, folder: Path) -> None:
-        self._path = folder / 'outputs.mcap'
+        self.path = folder / 'outputs.mcap'
         self._bag = folder / '.outputs'
         shutil.rmtree(self._bag, ignore_errors=True)
         self._writer = Writer(self._bag, version=9, storage_plugin=StoragePlugin.MCAP)
@@ -48,17 +49,19 @@ class Recorder:
 
         def write(data: bytes) -> None:
             nonlocal written
-            if written < LIMIT and self._writer is not None:
+            if written < LIMIT:
                 written += 1
                 now = self._node.get_clock().now().nanoseconds
                 self._writer.write(connection, now, data)
 
         self._node.create_subscription(kind, topic, write, QoSProfile(depth=5), raw=True)
 
-    def close(self) -> Path:
-        """Finish the file and return its path."""
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Finish the file."""
         self._writer.close()
-        written = next(self._bag.glob('*.mcap'))
-        written.replace(self._path)
-        shutil.rmtree(self._bag)
-        return self._path
+        for written in self._bag.glob('*.mcap'):
+            written.replace(self.path)
+        shutil.rmtree(self._bag, ignore_errors=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,21 @@ START_SECONDS = 180.0  # the first import of torch from a cold disk takes its ti
 DRAIN_SECONDS = 1.5
 
 
+@dataclass(frozen=True)
+class Played:
+    """
+    What a run left.
+
+    :param receiver: figures and kept frames.
+    :param outputs: the recorded bag.
+    :param cpu_seconds: that the node's process used while the source played.
+    """
+
+    receiver: Receiver
+    outputs: Path
+    cpu_seconds: float
+
+
 def run_demo(
     source: Source, out: Path, seconds: float, parameters: dict[str, object]
 ) -> dict[str, Any]:
@@ -39,35 +55,48 @@ def run_demo(
     :raises RuntimeError: the node ended, or did not come up.
     """
     out.mkdir(parents=True, exist_ok=True)
-    console = Console()
-    prefix = f'/demo_{os.getpid()}'
-    remappings = {name: f'{prefix}/camera/{name}' for name in ('image', 'camera_info')}
-    remappings['image'] = f'{prefix}/camera/image_raw'
-    rclpy.init(args=[])
-    node = rclpy.create_node('demo', namespace=prefix)
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        with NodeProcess(prefix, remappings, parameters, out / 'node.log') as process:
-            receiver = Receiver(node, f'{prefix}/', seconds / KEPT)
-            recorder = Recorder(node, f'{prefix}/', out)
-            with console.status('starting the node ...'):
-                _wait_until_ready(executor, node, process, remappings['image'])
-            player = Player(node, source, f'{prefix}/camera/', receiver.played)
-            _watch(console, executor, process, receiver, player, seconds)
-    finally:
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown()
+    played = play(source, out, seconds, parameters)
+    receiver = played.receiver
     summary = {'source': source.name, **receiver.figures.summary()}
     paths = [
         write_summary(out, summary),
         draw_depth(out, receiver.kept),
         draw_cloud(out, receiver.kept),
-        recorder.close(),
+        played.outputs,
     ]
-    console.print('wrote ' + ', '.join(str(p) for p in paths if p is not None))
+    Console().print('wrote ' + ', '.join(str(p) for p in paths if p is not None))
     return summary
+
+
+def play(source: Source, out: Path, seconds: float, parameters: dict[str, object]) -> Played:
+    """Play a source to a node of its own; parameters and errors as in :func:`run_demo`."""
+    console = Console(stderr=True)
+    prefix = f'/demo_{os.getpid()}'
+    remappings = {
+        'image': f'{prefix}/camera/image_raw',
+        'camera_info': f'{prefix}/camera/camera_info',
+    }
+    rclpy.init(args=[])
+    node = rclpy.create_node('demo', namespace=prefix)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        with (
+            NodeProcess(prefix, remappings, parameters, out / 'node.log') as process,
+            Recorder(node, f'{prefix}/', out) as recorder,
+        ):
+            receiver = Receiver(node, f'{prefix}/', seconds / KEPT)
+            with console.status('starting the node ...'):
+                _wait_until_ready(executor, node, process, remappings['image'])
+            used = process.cpu_seconds()
+            player = Player(node, source, f'{prefix}/camera/', receiver.played)
+            _watch(console, executor, process, receiver, player, seconds)
+            used = process.cpu_seconds() - used
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return Played(receiver, recorder.path, used)
 
 
 def _wait_until_ready(

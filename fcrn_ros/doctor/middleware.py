@@ -16,10 +16,24 @@ from fcrn_ros.doctor.finding import Finding, checked, ok, problem, warning
 from fcrn_ros.doctor.installation import is_installed
 
 INSTALL = "pip install 'fcrn_ros[ros]', or source a ROS 2 (source /opt/ros/DISTRO/setup.bash)"
-PROBE = 'import rclpy; print("rmw=" + rclpy.get_rmw_implementation_identifier())'
+# opens a node too: a domain or a profile that the middleware refuses may end the process
+PROBE = """
+import rclpy
+rclpy.init(args=[])
+rclpy.create_node('fcrn_doctor_probe', enable_rosout=False, start_parameter_services=False)
+print('rmw=' + rclpy.get_rmw_implementation_identifier(), flush=True)
+rclpy.try_shutdown()
+"""
 PROBE_SECONDS = 60
 MESSAGES = ('sensor_msgs', 'std_msgs', 'diagnostic_msgs', 'lifecycle_msgs')
 FASTDDS_2 = ('humble', 'iron', 'jazzy')  # distributions with Fast DDS 2
+# what can keep rclpy from starting
+SETTINGS = (
+    'RMW_IMPLEMENTATION',
+    'ROS_DOMAIN_ID',
+    'FASTDDS_BUILTIN_TRANSPORTS',
+    'ROS_SECURITY_ENABLE',
+)
 # what Fast DDS 2 and Fast DDS 3 read
 PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 LARGE_SEGMENT = 8 * 1024 * 1024  # bytes: a cloud of 640x480 points and some frames of slack
@@ -62,8 +76,13 @@ def find_ros() -> Ros:
     match = re.search(r'^rmw=(\w+)$', done.stdout, re.MULTILINE)
     if match:
         return Ros(True, distribution, source, match[1])
-    lines = done.stderr.strip().splitlines() or [f'exit status {done.returncode}']
-    return Ros(True, distribution, source, error=lines[-1])
+    return Ros(True, distribution, source, error=_last_words(done.stderr, done.returncode))
+
+
+def _last_words(text: str, status: int) -> str:
+    """Return the last line of an error output, without its colours and rcl's prefix."""
+    lines = re.sub(r'\x1b\[[0-9;]*m', '', text).strip().splitlines()
+    return re.sub(r'^(\[[^\]]*\] *)+:? *', '', lines[-1]) if lines else f'exit status {status}'
 
 
 def _distribution() -> tuple[str, str]:
@@ -94,9 +113,9 @@ def distribution(ros: Ros) -> Finding:
         return warning('ROS 2', 'not found (no rclpy): the node and the demo cannot run', INSTALL)
     found = f'{name}, but rclpy does not work in {sys.executable}: {ros.error or "not found"}'
     advice = 'run fcrn with the Python that this ROS 2 was built for'
-    rmw = os.environ.get('RMW_IMPLEMENTATION')
-    if rmw:
-        advice = f'unset RMW_IMPLEMENTATION (now {rmw}) or install that one; else {advice}'
+    given = [f'{name}={os.environ[name]}' for name in SETTINGS if os.environ.get(name)]
+    if given and ros.installed:
+        advice = f'check {", ".join(given)} of this shell; or {advice}'
     return problem('ROS 2', found, advice)
 
 

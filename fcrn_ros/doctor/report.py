@@ -43,7 +43,13 @@ def summary(findings: list[Finding]) -> str:
     counts = Counter(f.level for f in findings)
     if not counts[PROBLEM] and not counts[WARNING]:
         return f'all {counts[OK]} checks are ok'
-    return f'{counts[PROBLEM]} problems, {counts[WARNING]} warnings, {counts[OK]} ok'
+    return (
+        f'{_count(counts[PROBLEM], PROBLEM)}, {_count(counts[WARNING], WARNING)}, {counts[OK]} ok'
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f'{number} {what}' if number == 1 else f'{number} {what}s'
 
 
 def _lines(finding: Finding, subject_width: int, width: int | None) -> list[str]:
