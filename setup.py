@@ -28,7 +28,7 @@ setup(
     name=NAME,
     version='0.1.0',
     description='Monocular metric depth for ROS 2, by an FCRN network',
-    long_description=Path('README.md').read_text(encoding='utf-8'),
+    long_description=(Path(__file__).resolve().parent / 'README.md').read_text('utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     maintainer='fcrn_ros maintainers',

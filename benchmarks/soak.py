@@ -1,5 +1,5 @@
 """
-Ten minutes at 30 Hz: does the node's memory grow, does its latency?
+Ten minutes at 30 Hz: the node's memory and latency, window by window.
 
 Plays the bundled clip to a node in its own process and prints, every 30 s, the node's resident
 memory and the latency of that window. Run: ``.venv/bin/python benchmarks/soak.py [--minutes 10]``.
@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from fcrn_ros.demo.process import NodeProcess, prepare_environment
 from fcrn_ros.demo.sources import bundled_clip
 
@@ -31,6 +32,7 @@ def soak(minutes: float) -> list[dict[str, float]]:
     """Run and return one row a window."""
     prepare_environment()
     import rclpy
+
     from fcrn_ros.demo.player import Player
     from fcrn_ros.demo.session import Receiver
 

@@ -295,7 +295,9 @@ def test_shipped_model_sees_a_kitchen(graph, data_folder):
     node = graph.start()
     camera = frame.camera
     node.set_camera(info_msg(intrinsics=(camera.fx, camera.fy, camera.cx, camera.cy)))
-    depth = array_of(node.exchange(image_msg(frame.image), ('depth/image_raw',))['depth/image_raw'])
+    depth = array_of(
+        node.exchange(image_msg(frame.image), ('depth/image_raw',))['depth/image_raw']
+    )
     node.close()
     truth = cv2.resize(frame.depth, depth.shape[::-1], interpolation=cv2.INTER_NEAREST)
     both = np.isfinite(depth) & np.isfinite(truth)
@@ -519,8 +521,10 @@ def test_diagnostics_come_again_and_again_and_say_what_was_promised(node, pictur
     assert (values['state'], values['model'], values['backend']) == ('active', 'tiny', 'torch')
     assert values['precision'] == 'fp32'
     assert values[node.image_topic] == '1 publishers, read reliable'
-    assert 0 < float(values['stamp to publish p50 [ms]']) <= float(
-        values['stamp to publish p99 [ms]']
+    assert (
+        0
+        < float(values['stamp to publish p50 [ms]'])
+        <= float(values['stamp to publish p99 [ms]'])
     )
     assert 0.7 < float(values['valid share']) < 0.9
     assert values['scale source'] == 'focal'

@@ -12,7 +12,7 @@ from types import TracebackType
 from fcrn_ros.share import share_folder
 
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
-OLD_FAST_DDS = ('humble', 'iron')  # distributions that know the second name alone
+OLD_FAST_DDS = ('humble', 'iron', 'jazzy')  # distributions that know the second name alone
 STOP_SECONDS = 8.0
 
 
