@@ -236,6 +236,11 @@ class Camera:
             )
 
 
+def is_rectified(topic: str) -> bool:
+    """Whether an image topic's name says that its images are rectified (``image_rect``)."""
+    return 'rect' in topic.removesuffix('/compressed').rsplit('/', 1)[-1]
+
+
 def _floats(info: Any, name: str) -> tuple[float, ...]:
     values = getattr(info, name) if hasattr(info, name) else getattr(info, name.upper())
     return tuple(float(x) for x in values)
@@ -249,6 +254,24 @@ def _axes(camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     y = ((np.arange(camera.height) - camera.cy) / camera.fy).astype(np.float32)[:, None]
     x.flags.writeable = y.flags.writeable = False
     return x, y
+
+
+def _unfolded_radius(camera: Camera) -> float:
+    """
+    Return the tan of the angle up to which a lens polynomial grows; it means nothing beyond.
+
+    A fitted polynomial may turn back outside the calibrated field and map two rays to one pixel.
+    Source of the model: OpenCV's calibration module (radial terms k1..k6).
+    """
+    if camera.distortion_model == 'equidistant' or not any(camera.distortion):
+        return math.inf
+    k1, k2, _, _, k3, k4, k5, k6 = (*camera.distortion, *(0.0,) * 8)[:8]
+    r = np.linspace(0, 10, 10_001)
+    r2 = r * r
+    above = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+    below = 1 + r2 * (k4 + r2 * (k5 + r2 * k6))
+    turned = np.flatnonzero((np.diff(r * above / below) <= 0) | (below[1:] <= 0))
+    return float(r[turned[0]]) if len(turned) else math.inf
 
 
 class Rectifier:
@@ -273,8 +296,15 @@ class Rectifier:
         )
         x, y = build(camera.matrix, coefficients, rotation, self.camera.matrix, size, cv2.CV_32FC1)
         inside = (x >= -0.5) & (x <= camera.width - 0.5) & (y >= -0.5) & (y <= camera.height - 0.5)
-        self.valid: NDArray[np.bool_] = inside
+        self.valid: NDArray[np.bool_] = inside & (self._radius() < _unfolded_radius(camera))
         self._maps = cv2.convertMaps(x, y, cv2.CV_16SC2)
+
+    def _radius(self) -> NDArray[np.float32]:
+        """Return tan of the angle to the raw camera's axis, of every rectified pixel's ray."""
+        rotation = np.array(self.source.rotation, np.float32).reshape(3, 3)
+        x, y, z = np.moveaxis(self.camera.rays() @ rotation, -1, 0)
+        radius: NDArray[np.float32] = np.where(z > 0, np.hypot(x, y) / np.maximum(z, 1e-6), np.inf)
+        return radius
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """

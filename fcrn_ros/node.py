@@ -21,6 +21,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo
 
 from fcrn_ros import health, parameters
+from fcrn_ros.camera import is_rectified
 from fcrn_ros.engine import EngineError
 from fcrn_ros.image import open_cv_bridge, rgb_from_compressed, rgb_from_msg
 from fcrn_ros.inputs import CameraCache, Input, image_input
@@ -84,8 +85,7 @@ class DepthNode(LifecycleNode):
         assert self._pipeline is not None
         self._worker = NewestFirst(self._work, lambda _: self._health.dropped('newer image'))
         image = image_input(self, self.settings.image_transport, self._on_image)
-        rectified = 'rect' in image.topic.removesuffix('/compressed').rsplit('/', 1)[-1]
-        self._cameras = CameraCache(rectified or self.settings.rectify == 'never')
+        self._cameras = CameraCache(self.settings.rectify == 'never' or is_rectified(image.topic))
         info = Input(
             self, CameraInfo, self.resolve_topic_name('camera_info'), self._on_camera_info
         )

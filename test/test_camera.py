@@ -479,3 +479,11 @@ def test_rectifier_refuses_an_image_of_another_size():
     rectifier = Rectifier(_raw_camera('plumb_bob', PLUMB_BOB))
     with pytest.raises(ValueError, match='image is 240x320; expected 320x240, the size of its'):
         rectifier(np.zeros((320, 240, 3), np.uint8))
+
+
+def test_rectifier_marks_rays_beyond_the_turn_of_the_lens_polynomial():
+    """r (1 - 0.5 r^2) turns where 1 - 1.5 r^2 = 0: r = 0.8165. At fx 50, that is 40.8 px."""
+    camera = Camera(160, 40, 50.0, 50.0, 80.0, 20.0, 'plumb_bob', (-0.5, 0.0, 0.0, 0.0, 0.0))
+    valid = Rectifier(camera).valid[20]
+    assert valid[80 + 40] and not valid[80 + 42]
+    assert not valid[-1]

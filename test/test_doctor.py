@@ -380,7 +380,7 @@ def test_profile_that_is_not_there_is_a_problem(no_profile, monkeypatch):
 def test_profile_in_the_variable_of_another_fast_dds_is_a_warning(no_profile, monkeypatch):
     monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', str(ROOT / 'package.xml'))
     (finding,) = _profile('kilted')
-    assert 'FASTRTPS_DEFAULT_PROFILES_FILE is, but this Fast DDS does not' in finding.found
+    assert 'FASTRTPS_DEFAULT_PROFILES_FILE is: the name that another' in finding.found
 
 
 def test_sockets_larger_than_the_kernel_allows_are_a_problem(tmp_path, monkeypatch):

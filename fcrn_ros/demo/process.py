@@ -9,10 +9,8 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-from fcrn_ros.share import share_folder
+from fcrn_ros.fastdds import PROFILE_VARIABLES, profile_path, profile_variables
 
-PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
-OLD_FAST_DDS = ('humble', 'iron', 'jazzy')  # distributions that know the second name alone
 STOP_SECONDS = 8.0
 
 
@@ -24,10 +22,9 @@ def prepare_environment() -> None:
     What the user has set stays.
     """
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    profile = share_folder() / 'config' / 'fastdds_large_messages.xml'
-    if profile.is_file() and not any(name in os.environ for name in PROFILE_VARIABLES):
-        old = os.environ.get('ROS_DISTRO') in OLD_FAST_DDS
-        os.environ[PROFILE_VARIABLES[1 if old else 0]] = str(profile)
+    if not any(name in os.environ for name in PROFILE_VARIABLES):
+        variable, _ = profile_variables(os.environ.get('ROS_DISTRO', ''))
+        os.environ[variable] = str(profile_path())
 
 
 class NodeProcess:

@@ -52,10 +52,10 @@ def calibration(graph: Graph) -> Iterator[Finding]:
     info = graph.camera_info.last
     if info is None:
         return
-    from fcrn_ros.camera import Camera
+    from fcrn_ros.camera import Camera, is_rectified
 
     try:
-        camera = Camera.from_msg(info, _is_rectified(graph.image.name))
+        camera = Camera.from_msg(info, is_rectified(graph.image.name))
     except ValueError as error:
         advice = 'calibrate the camera and give its driver the file (camera_info_url)'
         yield problem('calibration', one_line(error), advice)
@@ -71,20 +71,15 @@ def calibration(graph: Graph) -> Iterator[Finding]:
         yield warning('calibration', found, advice)
 
 
-def _is_rectified(name: str) -> bool:
-    """As the node takes it: the last part of the image topic's name says so."""
-    return 'rect' in name.removesuffix(SUFFIX).rsplit('/', 1)[-1]
-
-
 def size(graph: Graph) -> Iterator[Finding]:
     """Judge whether camera_info and image are of one size."""
     image, info = graph.image.last, graph.camera_info.last
     if image is None or info is None:
         return
-    from fcrn_ros.camera import Camera
+    from fcrn_ros.camera import Camera, is_rectified
 
     try:
-        camera = Camera.from_msg(info, _is_rectified(graph.image.name))
+        camera = Camera.from_msg(info, is_rectified(graph.image.name))
         width, height = _image_size(image)
     except ValueError:  # said by other checks
         return

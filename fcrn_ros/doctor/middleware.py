@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fcrn_ros.doctor.finding import Finding, checked, ok, problem, warning
 from fcrn_ros.doctor.installation import is_installed
+from fcrn_ros.fastdds import profile_path, profile_variables
 
 INSTALL = "pip install 'fcrn_ros[ros]', or source a ROS 2 (source /opt/ros/DISTRO/setup.bash)"
 # opens a node too: a domain or a profile that the middleware refuses may end the process
@@ -26,7 +27,6 @@ rclpy.try_shutdown()
 """
 PROBE_SECONDS = 60
 MESSAGES = ('sensor_msgs', 'std_msgs', 'diagnostic_msgs', 'lifecycle_msgs')
-FASTDDS_2 = ('humble', 'iron', 'jazzy')  # distributions with Fast DDS 2
 # what can keep rclpy from starting
 SETTINGS = (
     'RMW_IMPLEMENTATION',
@@ -34,8 +34,6 @@ SETTINGS = (
     'FASTDDS_BUILTIN_TRANSPORTS',
     'ROS_SECURITY_ENABLE',
 )
-# what Fast DDS 2 and Fast DDS 3 read
-PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 LARGE_SEGMENT = 8 * 1024 * 1024  # bytes: a cloud of 640x480 points and some frames of slack
 RMEM = Path('/proc/sys/net/core/rmem_max')
 
@@ -131,7 +129,7 @@ def profile(ros: Ros) -> Iterator[Finding]:
     """Check Fast DDS's profile for large messages; nothing where another DDS is in use."""
     if 'fastrtps' not in ros.rmw:
         return
-    subject, (variable, other) = 'Fast DDS profile', _variables(ros)
+    subject, (variable, other) = 'Fast DDS profile', profile_variables(ros.distribution)
     path = os.environ.get(variable, '').removeprefix('file://')
     if path and not Path(path).is_file():
         yield problem(subject, f'{variable} is {path}, which is not there', profile_advice())
@@ -141,24 +139,20 @@ def profile(ros: Ros) -> Iterator[Finding]:
     elif path:
         yield ok(subject, f'{path}, segment of {_segment(Path(path)) / 1e6:.0f} MB')
     else:
-        wrong = f' ({other} is, but this Fast DDS does not read it)' if other in os.environ else ''
+        wrong = (
+            f' ({other} is: the name that another Fast DDS reads)' if other in os.environ else ''
+        )
         found = f'{variable} is not set{wrong}: large best-effort images and clouds get lost'
         yield warning(subject, found, profile_advice())
 
 
 def profile_advice() -> str:
     """Return how to give Fast DDS room for large messages."""
-    from fcrn_ros.share import share_folder
-
-    path = share_folder() / 'config' / 'fastdds_large_messages.xml'
-    exports = ' '.join(f'{name}={path}' for name in PROFILE_VARIABLES)
-    return f"in the shells of the camera, of the node and of the cloud's readers: export {exports}"
-
-
-def _variables(ros: Ros) -> tuple[str, str]:
-    """Return the variable that this Fast DDS reads, and the one that it does not."""
-    old, new = PROFILE_VARIABLES
-    return (old, new) if ros.distribution in FASTDDS_2 else (new, old)
+    variable, _ = profile_variables(_distribution()[0])
+    return (
+        "in the shells of the camera, of the node and of the cloud's readers: "
+        f'export {variable}={profile_path()}'
+    )
 
 
 def _segment(path: Path) -> int:
