@@ -65,7 +65,6 @@ def _window(node, receiver, pid: int, start: float) -> dict[str, float]:
 
     figures = receiver.figures
     figures.latencies.clear()
-    figures.terms.clear()
     sent, end = figures.frames_in, time.monotonic() + WINDOW
     while time.monotonic() < end:
         rclpy.spin_once(node, timeout_sec=0.1)

@@ -2,7 +2,8 @@
 Fast DDS's profile for large messages: the file, and the variable that names it.
 
 By default Fast DDS moves images through shared memory of about 0.5 MB, which loses most
-of what is larger and best effort. The profile raises it. Fast DDS 2 and 3 read different variables.
+of what is larger and best effort. The profile raises it. Fast DDS 2 and 3 read different
+variables.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ pipeline, outputs. Callbacks never block on the network.
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from typing import Any
 
@@ -260,21 +261,36 @@ def main(args: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format='%(name)s: %(message)s')
     node = None
     try:
-        rclpy.init(args=args)
-        node = DepthNode()
+        _end_on_signals()
+        try:
+            rclpy.init(args=args)
+            node = DepthNode()
+        except Exception as err:  # a refused parameter, or any of rclpy's own
+            what = '' if isinstance(err, ValueError) else f'{type(err).__name__}: '
+            print(f'depth_node: {what}{" ".join(str(err).split())}', file=sys.stderr)
+            return 1
         if node.settings.autostart and not _start(node):
             return 1
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except ValueError as err:
-        print(f'depth_node: {err}', file=sys.stderr)
-        return 1
     finally:
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+def _end_on_signals() -> None:
+    """Let the first SIGINT or SIGTERM interrupt whatever is done, a model's loading included."""
+
+    def interrupt(number: int, frame: object) -> None:
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, signal.SIG_IGN)  # a second one must not break the ending
+        raise KeyboardInterrupt
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, interrupt)  # rclpy's own handlers call it
 
 
 def _start(node: DepthNode) -> bool:

@@ -18,9 +18,12 @@ from fcrn_ros.colormap import colored_depth
 from fcrn_ros.parameters import Settings
 from fcrn_ros.pipeline import DepthFrame
 
-QOS = QoSProfile(
-    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE
-)
+
+def _qos() -> QoSProfile:
+    """Return a profile of its own for each publisher: rclpy writes overrides into it."""
+    return QoSProfile(
+        depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE
+    )
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Outputs:
             topic: node.create_lifecycle_publisher(
                 output.type,
                 topic,
-                QOS,
+                _qos(),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
             for topic, output in OUTPUTS.items()

@@ -214,7 +214,7 @@ def _mask(
     depth: NDArray[np.float32], options: Options, outside: NDArray[np.bool_] | None
 ) -> NDArray[np.bool_]:
     """Write NaN and +Inf into depth, in place; return where it is not NaN."""
-    trusted = depth >= options.min_range  # False for NaN
+    trusted = (depth >= options.min_range) & (depth > 0)  # False for NaN
     if outside is not None:
         trusted &= ~outside
     depth[depth > options.max_range] = np.inf

@@ -37,13 +37,22 @@ MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 @pytest.fixture(scope='session')
 def pictures() -> Any:
-    """Return (8, 64, 96, 3) uint8 RGB tensors: squares of random colours under a little noise."""
+    """
+    Return a (8, 64, 96, 3) uint8 RGB tensor.
+
+    Seven are squares of random colours under a little noise, the last is smooth waves with edges,
+    like the picture that an engine checks itself with.
+    """
     import torch
 
     generator = torch.Generator().manual_seed(3)
     squares = torch.randint(0, 226, (8, 4, 6, 3), generator=generator)
     noise = torch.randint(0, 30, (8, 64, 96, 3), generator=generator)
-    return (squares.repeat_interleave(16, 1).repeat_interleave(16, 2) + noise).byte()
+    result = squares.repeat_interleave(16, 1).repeat_interleave(16, 2) + noise
+    v, u = torch.meshgrid(torch.arange(64), torch.arange(96), indexing='ij')
+    waves = torch.stack((torch.sin(u / 17), torch.cos(v / 23), torch.sin((u + v) / 31)), -1)
+    result[7] = 127 + 70 * waves + 50 * ((u // 32 + v // 32) % 2 - 0.5)[..., None]
+    return result.clip(0, 255).byte()
 
 
 @pytest.fixture(scope='session')
@@ -110,7 +119,11 @@ def random_network(settle: Callable[[Any, Any], Any], pictures: Any) -> Callable
 
 @pytest.fixture(scope='session')
 def tiny_model(random_network: Callable[[Any], Any], tmp_path_factory: Any) -> Path:
-    """Return the sidecar of a random MobileNetV2 FCRN on disk, input 64x96, with uncertainty."""
+    """
+    Return the sidecar of a random ResNet-18 FCRN on disk, with uncertainty.
+
+    Input 64 x 96, output 32 x 48; the training camera has fx != fy and lies off the centre.
+    """
     from fcrn_ros.model.fcrn import Architecture
     from fcrn_ros.model.weights import ModelSpec, save_model
 
@@ -124,5 +137,5 @@ def tiny_model(random_network: Callable[[Any], Any], tmp_path_factory: Any) -> P
         depth_range=(0.5, 10.0),
         licence='BSD-3-Clause',
     )
-    network = random_network(Architecture('mobilenet_v2', width=16, uncertainty=True))
+    network = random_network(Architecture('resnet18', width=16, uncertainty=True))
     return save_model(network, spec, tmp_path_factory.mktemp('tiny_model'))

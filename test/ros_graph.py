@@ -2,8 +2,7 @@
 The real node in a process of its own, a camera for it, and its outputs, over real DDS.
 
 Nothing of ROS is faked. A test module has a :class:`Graph` with a ROS domain of its own; every
-node
-in it has a namespace of its own; what was started carries a mark in its environment, by which
+node in it has a namespace of its own; what was started carries a mark in its environment, by which
 :func:`marked_processes` finds it. Every wait ends with its event, or fails after ``LIMIT``.
 """
 

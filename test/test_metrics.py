@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fcrn_ros.training.metrics import NAMES, pixel_terms, pooled_and_per_image, summarise
+from fcrn_ros.training.metrics import NAMES, image_sums, pooled_and_per_image, summarise
 
 
 def _measure(prediction, target):
     prediction, target = (np.array(a, np.float32).reshape(1, -1) for a in (prediction, target))
-    return summarise(pixel_terms(prediction, target))
+    return summarise(image_sums(prediction, target))
 
 
 def test_measures_by_hand():
@@ -65,24 +65,25 @@ def test_perfect_prediction_has_no_error():
 
 @pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf, 0.0, -1.0])
 def test_pixels_without_a_depth_do_not_count(bad):
-    terms = pixel_terms(np.float32([[3, bad, 2]]), np.float32([[2, 2, bad]]))
-    assert terms.shape == (1, 8)
-    assert terms.dtype == np.float64
-    assert terms[0, 0] == 0.5
+    sums = image_sums(np.float32([[3, bad, 2]]), np.float32([[2, 2, bad]]))
+    assert sums.shape == (9,)
+    assert sums.dtype == np.float64
+    assert sums[0] == 1
+    assert sums[1] == 0.5
 
 
 def test_nothing_valid_gives_nan():
-    terms = pixel_terms(np.zeros((2, 3), np.float32), np.ones((2, 3), np.float32))
-    assert terms.shape == (0, 8)
-    assert all(np.isnan(v) for v in summarise(terms).values())
-    for part in pooled_and_per_image([terms]):
+    sums = image_sums(np.zeros((2, 3), np.float32), np.ones((2, 3), np.float32))
+    assert sums.tolist() == [0.0] * 9
+    assert all(np.isnan(v) for v in summarise(sums).values())
+    for part in pooled_and_per_image([sums]):
         assert list(part) == list(NAMES)
         assert all(np.isnan(v) for v in part.values())
 
 
 def test_shapes_must_agree():
     with pytest.raises(ValueError, match=r'prediction is \(2, 3\), target \(3, 2\); expected'):
-        pixel_terms(np.ones((2, 3), np.float32), np.ones((3, 2), np.float32))
+        image_sums(np.ones((2, 3), np.float32), np.ones((3, 2), np.float32))
 
 
 def test_pooled_and_per_image_by_hand():
@@ -93,7 +94,7 @@ def test_pooled_and_per_image_by_hand():
     both ways.
     """
     target = np.full((1, 2), 10, np.float32)
-    images = [pixel_terms(target + error, target) for error in (0, 3)]
+    images = [image_sums(target + error, target) for error in (0, 3)]
     pooled, mean = pooled_and_per_image(images)
     assert pooled['rmse'] == pytest.approx(2.12132, abs=1e-5)
     assert mean['rmse'] == pytest.approx(1.5)
@@ -103,7 +104,7 @@ def test_pooled_and_per_image_by_hand():
 
 def test_images_without_a_valid_pixel_do_not_count():
     target = np.full((1, 2), 10, np.float32)
-    good, empty = pixel_terms(target + 3, target), pixel_terms(target, target * 0)
+    good, empty = image_sums(target + 3, target), image_sums(target, target * 0)
     _, mean = pooled_and_per_image([good, empty])
     assert mean['rmse'] == pytest.approx(3)
 
@@ -115,7 +116,7 @@ def test_pooled_weighs_images_by_their_valid_pixels():
     So the pooled rmse is the larger one only where the images count equally many pixels.
     """
     target = np.full((1, 99), 20, np.float32)
-    images = [pixel_terms(target[:, :1] + 10, target[:, :1]), pixel_terms(target, target)]
+    images = [image_sums(target[:, :1] + 10, target[:, :1]), image_sums(target, target)]
     pooled, mean = pooled_and_per_image(images)
     assert (pooled['rmse'], mean['rmse']) == (pytest.approx(1), pytest.approx(5))
 
@@ -126,7 +127,7 @@ depths = arrays(np.float32, (4, 3, 5), elements=st.floats(0.125, 64, width=32))
 @settings(deadline=None, max_examples=60)
 @given(depths, depths)
 def test_pooled_rmse_of_equal_images_is_never_the_smaller_one(prediction, target):
-    images = [pixel_terms(d, g) for d, g in zip(prediction, target, strict=True)]
+    images = [image_sums(d, g) for d, g in zip(prediction, target, strict=True)]
     pooled, mean = pooled_and_per_image(images)
     for name in ('rmse', 'rmse_log'):
         assert pooled[name] >= mean[name] - 1e-9

@@ -131,6 +131,8 @@ def _watch(
                 player.stop()
                 end = min(end, now + DRAIN_SECONDS)
         live.update(_table(receiver, time.monotonic() - start))
+    if not console.is_terminal:
+        console.print()
 
 
 def _table(receiver: Receiver, elapsed: float) -> Table:
@@ -146,8 +148,8 @@ def _table(receiver: Receiver, elapsed: float) -> Table:
         'valid share': _or_dash(summary['valid_share']),
         'points': str(summary['points_per_frame']),
     }
-    if receiver.figures.terms:
-        last = summarise(receiver.figures.terms[-1])
+    if receiver.figures.last_errors[0]:
+        last = summarise(receiver.figures.last_errors)
         rows['error of the last frame'] = (
             f'absrel {last["absrel"]:.3f}, delta1 {last["delta1"]:.3f}'
         )

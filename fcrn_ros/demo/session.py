@@ -19,7 +19,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from fcrn_ros.camera import Camera
 from fcrn_ros.image import depth_from_msg, rgb_from_msg
 from fcrn_ros.recording import Frame
-from fcrn_ros.training.metrics import pixel_terms, summarise
+from fcrn_ros.training.metrics import image_sums, summarise
 
 PENDING = 200  # frames whose depth may still come
 KEPT = 4  # frames for the picture
@@ -50,7 +50,8 @@ class Figures:
     latencies: list[float] = field(default_factory=list)
     valid_shares: list[float] = field(default_factory=list)
     points_per_frame: list[int] = field(default_factory=list)
-    terms: list[NDArray[np.float64]] = field(default_factory=list)
+    errors: NDArray[np.float64] = field(default_factory=lambda: np.zeros(9))
+    last_errors: NDArray[np.float64] = field(default_factory=lambda: np.zeros(9))
     diagnostics: dict[str, str] = field(default_factory=dict)
     first: float = 0.0
     last: float = 0.0
@@ -69,7 +70,7 @@ class Figures:
         if lost > 0:
             dropped['lost before the node'] = lost
         percentiles = np.percentile(self.latencies, (50, 95, 99)) if self.latencies else [None] * 3
-        accuracy = summarise(np.concatenate(self.terms)) if self.terms else {}
+        accuracy = summarise(self.errors) if self.errors[0] else {}
         span = self.last - self.first
         return {
             'backend': values.get('backend'),
@@ -139,7 +140,8 @@ class Receiver:
         self.figures.valid_shares.append(float(np.isfinite(depth).mean()))
         truth = _on_grid(frame.depth, depth)
         if truth is not None:
-            self.figures.terms.append(pixel_terms(depth, truth))
+            self.figures.last_errors = image_sums(depth, truth)
+            self.figures.errors += self.figures.last_errors
         self._result(message.header.stamp, Result(frame, depth, truth))
 
     def _result(self, stamp: Time, result: Result) -> None:

@@ -62,6 +62,7 @@ class TorchEngine:
                 f'batch is {batch.shape} {batch.dtype}; '
                 f'expected (B, {expected[0]}, {expected[1]}, 3) uint8'
             )
+        batch = np.require(batch, requirements=('C', 'W'))  # all that torch takes without a word
         try:
             with torch.inference_mode():
                 output = self._network(torch.from_numpy(batch).to(self.device))
@@ -108,6 +109,8 @@ def find_device(device: str) -> str:
         return 'cuda:0' if torch.cuda.is_available() else 'cpu'
     try:
         kind = torch.device(device)
+        if kind.type not in ('cpu', 'cuda'):
+            raise RuntimeError(f'{kind.type} is not supported')
     except RuntimeError as err:
         raise EngineError(
             f'device {device!r} is not known; expected auto, cpu, cuda or cuda:N'

@@ -17,7 +17,7 @@ from rich.table import Table
 from fcrn_ros.camera import Camera
 from fcrn_ros.pipeline import DepthPipeline, Options
 from fcrn_ros.training.datasets import Pair, load_pair, read_image
-from fcrn_ros.training.metrics import NAMES, pixel_terms, pooled_and_per_image
+from fcrn_ros.training.metrics import NAMES, image_sums, pooled_and_per_image
 
 MAX_DEPTH = 80.0  # [m], so that the model's own range decides
 
@@ -68,14 +68,14 @@ def evaluate(
     pipeline.options = Options('camera', scale, min_range=0.0, max_range=MAX_DEPTH)
     height, width = read_image(pairs[0].image).shape[:2]
     camera = Camera(width, height, *intrinsics)
-    terms, confidences = [], []
+    sums, confidences = [], []
     for pair in track(pairs, 'Evaluating', transient=True):
         image, truth = load_pair(pair, camera)
         frame = pipeline(image, camera)
-        terms.append(pixel_terms(frame.depth, truth))
+        sums.append(image_sums(frame.depth, truth))
         if frame.confidence is not None:
             confidences.append(_right(frame.depth, truth, frame.confidence))
-    pooled, per_image = pooled_and_per_image(terms)
+    pooled, per_image = pooled_and_per_image(sums)
     return Evaluation(
         pipeline.engine.spec.name, len(pairs), pooled, per_image, _bands(confidences)
     )

@@ -19,15 +19,16 @@ from numpy.typing import NDArray
 NAMES = ('absrel', 'sqrel', 'rmse', 'rmse_log', 'log10', 'delta1', 'delta2', 'delta3')
 
 
-def pixel_terms(
+def image_sums(
     prediction: NDArray[np.float32], target: NDArray[np.float32]
 ) -> NDArray[np.float64]:
     """
-    Return each valid pixel's contribution to every measure.
+    Return what one image adds to every measure: sums, so that any number of images can be pooled.
 
     :param prediction: (H, W), z-depth [m]; not finite or not positive where there is none.
     :param target: (H, W), z-depth [m]; likewise.
-    :return: (N, 8) float64 in the order of ``NAMES``; rmse columns are squared errors.
+    :return: (9,) float64: the number of pixels that both have, then the sum over them of each of
+        ``NAMES``; of squared errors for the two rmse.
     :raises ValueError: the shapes differ.
     """
     if prediction.shape != target.shape:
@@ -38,17 +39,17 @@ def pixel_terms(
         mask = np.isfinite(prediction) & np.isfinite(target) & (prediction > 0) & (target > 0)
     d, g = prediction[mask].astype(np.float64), target[mask].astype(np.float64)
     error, log_error, ratio = d - g, np.log(d) - np.log(g), np.maximum(d / g, g / d)
-    columns = [np.abs(error) / g, error**2 / g, error**2, log_error**2]
-    columns += [np.abs(log_error) / np.log(10)]
-    columns += [(ratio < 1.25**k).astype(np.float64) for k in (1, 2, 3)]
-    return np.stack(columns, -1)
+    terms = [np.abs(error) / g, error**2 / g, error**2, log_error**2]
+    terms += [np.abs(log_error) / np.log(10)]
+    terms += [ratio < 1.25**k for k in (1, 2, 3)]
+    return np.array([len(d), *(term.sum() for term in terms)], np.float64)
 
 
-def summarise(terms: NDArray[np.float64]) -> dict[str, float]:
-    """Return the measures of (N, 8) terms; NaN where N is 0."""
-    if not len(terms):
+def summarise(sums: NDArray[np.float64]) -> dict[str, float]:
+    """Return the measures of (9,) sums; NaN where there is no pixel."""
+    if not sums[0]:
         return dict.fromkeys(NAMES, float('nan'))
-    means = terms.mean(0)
+    means = sums[1:] / sums[0]
     means[2:4] = np.sqrt(means[2:4])
     return dict(zip(NAMES, map(float, means), strict=True))
 
@@ -57,9 +58,9 @@ def pooled_and_per_image(
     images: Sequence[NDArray[np.float64]],
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return the measures over all pixels, and their mean over the images with a valid one."""
-    filled = [terms for terms in images if len(terms)]
+    filled = [sums for sums in images if sums[0]]
     if not filled:
-        return summarise(np.empty((0, 8))), summarise(np.empty((0, 8)))
-    each = [summarise(terms) for terms in filled]
+        return summarise(np.zeros(9)), summarise(np.zeros(9))
+    each = [summarise(sums) for sums in filled]
     mean = {name: float(np.mean([e[name] for e in each])) for name in NAMES}
-    return summarise(np.concatenate(filled)), mean
+    return summarise(np.sum(filled, 0)), mean
