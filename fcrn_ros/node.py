@@ -270,7 +270,7 @@ def main(args: list[str] | None = None) -> int:
             print(f'depth_node: {what}{" ".join(str(err).split())}', file=sys.stderr)
             return 1
         if node.settings.autostart and not _start(node):
-            return 1
+            return int(rclpy.ok())  # not a failure if it was told to stop
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
@@ -281,13 +281,22 @@ def main(args: list[str] | None = None) -> int:
     return 0
 
 
+class _Interrupted(KeyboardInterrupt):
+    """
+    A signal came.
+
+    Python dies of SIGINT at its end if a plain KeyboardInterrupt, though caught later, has passed
+    code that a library runs by PyRun_String, as the import of torch does.
+    """
+
+
 def _end_on_signals() -> None:
     """Let the first SIGINT or SIGTERM interrupt whatever is done, a model's loading included."""
 
     def interrupt(number: int, frame: object) -> None:
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, signal.SIG_IGN)  # a second one must not break the ending
-        raise KeyboardInterrupt
+        raise _Interrupted
 
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, interrupt)  # rclpy's own handlers call it

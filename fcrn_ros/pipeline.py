@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fcrn_ros.camera import Camera, Rectifier
+from fcrn_ros.camera import Camera
 from fcrn_ros.engine import DepthEngine, open_engine
+from fcrn_ros.rectify import Rectifier
 from fcrn_ros.scale import SCALES, Scale, focal_scale
 
 RESOLUTIONS = ('native', 'camera')
@@ -158,7 +159,9 @@ class DepthPipeline:
         if len(output) > 1:
             confidence = right_probability(_resized(output[1], size))
             confidence[~trusted] = 0
-        color = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        # the network's input is the smaller picture of the two that hold the same view
+        picture = small if size[0] <= columns and size[1] <= rows else image
+        color = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
         return DepthFrame(depth, confidence, color, view.camera, view.scale)  # type: ignore[arg-type]
 
     @staticmethod

@@ -1,7 +1,8 @@
 """
 From image and camera to a depth frame, around an engine whose output is known.
 
-The network here takes 64 x 32 pixels (width x height) and gives 32 x 16, trained with fx 40, fy 30.
+The network here takes 64 x 32 pixels (width x height), gives 32 x 16, and was trained with fx 40
+and fy 30.
 """
 
 import math
@@ -220,7 +221,7 @@ def test_pixels_outside_the_lens_are_nan_on_the_output_grid():
     """
     Column x of 32 covers rectified columns 1.25 x - 0.5 .. 1.25 x + 0.75.
 
-    x = 0 .. 5 end at 7, x = 23 begins at 28.25: outside. x = 7 .. 21 lie within 8.25 .. 27: inside.
+    x = 0 .. 5 end at 7 and x = 23 begins at 28.25: outside. x = 7 .. 21 lie within 8.25 .. 27.
     """
     frame = _run(2.0, WIDENED, scale='none')
     assert np.isnan(frame.depth[:, :6]).all() and np.isnan(frame.depth[:, 23:]).all()
@@ -228,10 +229,11 @@ def test_pixels_outside_the_lens_are_nan_on_the_output_grid():
 
 
 def test_colour_is_rectified():
-    """Red is the column: rectified column u shows 2 u - 15."""
+    """Red is the column: rectified column u shows 2 u - 15, up to remap's rounding."""
     frame = _run(2.0, WIDENED, resolution='camera')
-    assert (frame.color[:, 8:28, 0] == 2 * np.arange(8, 28) - 15).all()
-    assert (frame.color[..., 1] == 2 * np.arange(24)[:, None]).all()
+    red, green = frame.color[:, 8:28, 0].astype(int), frame.color[..., 1].astype(int)
+    assert np.abs(red - (2 * np.arange(8, 28) - 15)).max() <= 1
+    assert np.abs(green - 2 * np.arange(24)[:, None]).max() <= 1
     assert frame.camera == Camera(40, 24, 15.0, 28.0, 15.0, 9.0)
 
 

@@ -1,17 +1,8 @@
 """
-The network's form for inference: normalisation folded, sums inside convolutions.
+The network's form for inference: normalisation folded, sums and activations inside convolutions.
 
 It takes the camera's bytes, (B, H, W, 3) uint8 RGB, and equals the plain form to float tolerance.
-Each unpooled convolution runs in one of three equivalent forms, whichever is the fastest on the
-machine:
-
-    transposed    one transposed convolution, 5x5 (bottom_right) or 6x6 with empty taps (top_left)
-    interleaved   the four phases, written to every second row and column
-    shuffled      one 3x3 convolution with the four phases as channels, then pixel shuffle
-
-A transposed convolution's output 2 m + r takes the kernel's tap r + 2 - 2 d from input m + d.
-Phase r = 0 reads d = -1, 0, 1: taps 4, 2, 0. Phase r = 1 reads d = 0, 1 (bottom_right: taps 3, 1)
-or d = -1, 0 (top_left: taps 5, 3).
+Each unpooled convolution runs in whichever of its equivalent forms is the fastest on the machine.
 """
 
 from __future__ import annotations
@@ -30,42 +21,14 @@ from fcrn_ros.model.encoder import (
     ResNet,
 )
 from fcrn_ros.model.fcrn import Fcrn, activate
+from fcrn_ros.model.folding import fold, scale_shift
 from fcrn_ros.model.fused_conv import FusedConv
-from fcrn_ros.model.upsample import (
-    PHASE_KERNELS,
-    PHASE_OFFSETS,
-    Deconv,
-    UnpoolConv,
-    UpConv,
-    UpProj,
-)
+from fcrn_ros.model.unpool_forms import FORMS, fuse_unpool
+from fcrn_ros.model.upsample import Deconv, UpConv, UpProj
 
-FORMS = ('transposed', 'interleaved', 'shuffled')
 # First blocks of an encoder that stay in float32. MobileNetV2's first depthwise layer has weights
 # of so wide a range that bfloat16 there alone moves depth by up to 3 %, and by 0.5 % without it.
 FLOAT32_BLOCKS = {'mobilenet_v2': 2}
-Phase = tuple[Tensor, Tensor]
-
-
-def _scale_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    assert norm.running_mean is not None and norm.running_var is not None
-    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
-    return scale, norm.bias.double() - norm.running_mean.double() * scale
-
-
-def fold(conv: nn.Module, norm: nn.Module, activation: str = 'none') -> FusedConv:
-    """Return a convolution and the batch normalisation behind it as one."""
-    assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-    weight, bias = _folded(conv, norm)
-    padding = (int(conv.padding[0]), int(conv.padding[1]))
-    return FusedConv(weight, bias, conv.stride[0], padding, conv.groups, activation)
-
-
-def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Phase:
-    scale, shift = _scale_shift(norm)
-    bias = shift if conv.bias is None else conv.bias.double() * scale + shift
-    weight = conv.weight.double() * scale[:, None, None, None]
-    return weight.float(), bias.float()
 
 
 class Residual(nn.Module):
@@ -119,84 +82,6 @@ def fuse_encoder(encoder: ResNet | MobileNetV2) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class Transposed(FusedConv):
-    """Four phases as one transposed convolution."""
-
-    def __init__(self, phases: Sequence[Phase], alignment: str, activation: str) -> None:
-        taps = {3: (4, 2, 0), 2: (5, 3) if alignment == 'top_left' else (3, 1)}
-        size = 6 if alignment == 'top_left' else 5
-        outputs, inputs = phases[0][0].shape[:2]
-        kernel = phases[0][0].new_zeros(inputs, outputs, size, size)
-        for (weight, _), (kh, kw) in zip(phases, PHASE_KERNELS, strict=True):
-            for i, row in enumerate(taps[kh]):
-                for j, column in enumerate(taps[kw]):
-                    kernel[:, :, row, column] = weight[:, :, i, j].T
-        super().__init__(kernel, phases[0][1], 2, (2, 2), 1, activation, size % 2)
-
-
-class Interleaved(nn.Module):
-    """Four convolutions, each writing every second row and column."""
-
-    def __init__(self, phases: Sequence[Phase], alignment: str, activation: str) -> None:
-        super().__init__()
-        self.convs = nn.ModuleList(FusedConv(w, b, 1, (1, 1), 1, activation) for w, b in phases)
-        # an even kernel padded by one on both sides gives a row too many: the last for top_left
-        self.first = 0 if alignment == 'top_left' else 1
-        self.outputs = len(phases[0][1])
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, _, height, width = x.shape
-        y = x.new_empty(batch, 2 * height, 2 * width, self.outputs).permute(0, 3, 1, 2)
-        for conv, (row, column) in zip(self.convs, PHASE_OFFSETS, strict=True):
-            top, left = row * self.first, column * self.first
-            part = conv(x)[:, :, top : top + height, left : left + width]
-            y[:, :, row::2, column::2] = part
-        return y
-
-
-class Shuffled(nn.Module):
-    """One 3x3 convolution with four times the channels, then pixel shuffle."""
-
-    def __init__(self, phases: Sequence[Phase], alignment: str, activation: str) -> None:
-        super().__init__()
-        outputs, inputs = phases[0][0].shape[:2]
-        kernel = phases[0][0].new_zeros(2, 2, outputs, inputs, 3, 3)
-        bias = phases[0][0].new_zeros(2, 2, outputs)
-        for (weight, b), (row, column) in zip(phases, PHASE_OFFSETS, strict=True):
-            kh, kw = weight.shape[2:]
-            top = 0 if alignment == 'top_left' else 3 - kh
-            left = 0 if alignment == 'top_left' else 3 - kw
-            kernel[row, column, :, :, top : top + kh, left : left + kw] = weight
-            bias[row, column] = b
-        self.conv = FusedConv(
-            kernel.flatten(0, 2), bias.flatten(), padding=(1, 1), activation=activation
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, _, height, width = x.shape
-        y = self.conv(x).permute(0, 2, 3, 1).reshape(batch, height, width, 2, 2, -1)
-        y = y.permute(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, -1)
-        return y.permute(0, 3, 1, 2)
-
-
-def fuse_unpool(up: UnpoolConv, norm: nn.BatchNorm2d, activation: str, form: str) -> nn.Module:
-    """
-    Return an unpooled convolution and its batch normalisation in one of ``FORMS``.
-
-    :raises ValueError: the form is not known, or cannot hold four different biases.
-    """
-    phases = [_folded(conv, norm) for conv in up.phases]  # type: ignore[arg-type]
-    if form == 'transposed':
-        if any(not torch.allclose(b, phases[0][1], atol=1e-6) for _, b in phases):
-            raise ValueError('the four phases have different biases: no transposed form')
-        return Transposed(phases, up.alignment, activation)
-    if form == 'interleaved':
-        return Interleaved(phases, up.alignment, activation)
-    if form == 'shuffled':
-        return Shuffled(phases, up.alignment, activation)
-    raise ValueError(f'form {form!r} is not one of {", ".join(FORMS)}')
-
-
 class FusedUpProj(nn.Module):
     """Up-projection; the second branch enters the 3x3 convolution's sum."""
 
@@ -218,7 +103,7 @@ def fuse_block(block: nn.Module, form: str) -> nn.Module:
     if isinstance(block, UpConv):
         return fuse_unpool(block.up, block.bn, 'relu', form)
     assert isinstance(block, Deconv) and block.up.bias is not None
-    scale, shift = _scale_shift(block.bn)
+    scale, shift = scale_shift(block.bn)
     weight = (block.up.weight.double() * scale[None, :, None, None]).float()
     bias = (block.up.bias.double() * scale + shift).float()
     return FusedConv(weight, bias, 2, (1, 1), 1, 'relu', output_padding=1)

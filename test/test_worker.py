@@ -1,0 +1,162 @@
+"""The newest item wins; threads meet at events, never by waiting a while."""
+
+import threading
+
+import pytest
+
+from fcrn_ros.worker import NewestFirst
+
+PATIENCE = 20.0  # [s], only ever waited out by a fault
+
+
+class Station:
+    """Work that reports each item it begins and holds it until it is let go."""
+
+    def __init__(self):
+        self.done, self.dropped, self.threads = [], [], set()
+        self.begun, self.let_go = threading.Semaphore(0), threading.Semaphore(0)
+        self.worker = NewestFirst(self._work, self.dropped.append)
+
+    def _work(self, item):
+        self.threads.add(threading.current_thread())
+        self.begun.release()
+        assert self.let_go.acquire(timeout=PATIENCE)
+        self.done.append(item)
+
+    def begins(self):
+        """Wait until the next item is in work."""
+        assert self.begun.acquire(timeout=PATIENCE)
+
+    def finish(self):
+        """Let the item in work go."""
+        self.let_go.release()
+
+
+@pytest.fixture
+def station():
+    station = Station()
+    yield station
+    for _ in range(9):
+        station.finish()
+    station.worker.stop(PATIENCE)
+
+
+def test_items_are_worked_on_in_another_thread(station):
+    station.worker.put('a')
+    station.begins()
+    assert station.done == []  # put() did not wait for the work
+    station.finish()
+    station.worker.put('b')
+    station.begins()
+    assert station.done == ['a']
+    assert len(station.threads) == 1 and threading.current_thread() not in station.threads
+
+
+def test_the_newest_replaces_the_one_that_waits(station):
+    """While a is in work, b, c and d come: b and c are dropped, in their order."""
+    station.worker.put('a')
+    station.begins()
+    for item in 'bcd':
+        station.worker.put(item)
+    assert station.dropped == ['b', 'c']
+    station.finish()
+    station.begins()
+    station.finish()
+    station.worker.stop(PATIENCE)
+    assert station.done == ['a', 'd']
+    assert station.dropped == ['b', 'c']
+
+
+def test_nothing_is_dropped_where_the_work_keeps_up(station):
+    for item in 'abc':
+        station.worker.put(item)
+        station.begins()
+        station.finish()
+    station.worker.stop(PATIENCE)
+    assert station.done == ['a', 'b', 'c'] and station.dropped == []
+
+
+def test_an_item_that_is_false_is_an_item(station):
+    """Zero and the empty string are not 'nothing'."""
+    for item in (0, ''):
+        station.worker.put(item)
+        station.begins()
+        station.finish()
+    station.worker.stop(PATIENCE)
+    assert station.done == [0, '']
+
+
+def test_drops_are_reported_in_the_thread_that_puts():
+    release, threads = threading.Event(), []
+    begun = threading.Event()
+
+    def work(_):
+        begun.set()
+        release.wait(PATIENCE)
+
+    worker = NewestFirst(work, lambda _: threads.append(threading.current_thread()))
+    worker.put(1)
+    assert begun.wait(PATIENCE)
+    worker.put(2)
+    worker.put(3)
+    assert threads == [threading.current_thread()]
+    release.set()
+    worker.stop(PATIENCE)
+
+
+def test_stop_finishes_the_item_in_work_and_forgets_the_one_that_waits(station):
+    station.worker.put('a')
+    station.begins()
+    station.worker.put('b')
+    stopper = threading.Thread(target=station.worker.stop, args=(PATIENCE,))
+    stopper.start()
+    while not station.worker._stopping:  # set before stop() waits for the thread
+        pass
+    station.finish()
+    stopper.join(PATIENCE)
+    assert not stopper.is_alive()
+    assert station.done == ['a'] and station.dropped == []
+    assert not station.worker._thread.is_alive()
+
+
+def test_stop_without_work_ends_the_thread():
+    worker = NewestFirst(lambda _: None, lambda _: None)
+    worker.stop(PATIENCE)
+    assert not worker._thread.is_alive()
+    worker.stop(PATIENCE)  # twice is no harm
+
+
+def test_stop_does_not_wait_for_ever(station):
+    """Work that hangs keeps a shutdown for its timeout at most; the thread is a daemon."""
+    station.worker.put('a')
+    station.begins()
+    station.worker.stop(0.01)
+    assert station.worker._thread.is_alive() and station.worker._thread.daemon
+
+
+def test_many_threads_put_and_every_item_is_worked_on_or_dropped():
+    done, dropped, lock = [], [], threading.Lock()
+    last = threading.Event()
+
+    def work(item):
+        done.append(item)
+        if item == 'last':
+            last.set()
+
+    def drop(item):
+        with lock:
+            dropped.append(item)
+
+    worker = NewestFirst(work, drop)
+    threads = [
+        threading.Thread(target=lambda i=i: [worker.put((i, k)) for k in range(50)])
+        for i in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    worker.put('last')
+    assert last.wait(PATIENCE)
+    worker.stop(PATIENCE)
+    assert sorted(done[:-1] + dropped) == [(i, k) for i in range(4) for k in range(50)]
