@@ -8,6 +8,7 @@ pipeline, outputs. Callbacks never block on the network.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from typing import Any
@@ -69,7 +70,7 @@ class DepthNode(LifecycleNode):
         s = self.settings
         try:
             self._pipeline = DepthPipeline.open(
-                s.model, s.backend, s.device, s.precision, s.options()
+                s.model, s.backend, s.device, s.precision, s.options(), s.threads
             )
         except (EngineError, ModelError, ValueError, OSError) as err:
             self.get_logger().fatal(f'cannot start: {err}')
@@ -259,6 +260,7 @@ class DepthNode(LifecycleNode):
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is told to stop; return the exit status."""
     logging.basicConfig(level=logging.WARNING, format='%(name)s: %(message)s')
+    os.environ.setdefault('OMP_WAIT_POLICY', 'passive')  # a thread that waits frees its core
     node = None
     try:
         _end_on_signals()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
 DEPTH_ENCODINGS = ('32FC1', '16UC1')
+EXPECTED_TYPES = {str: 'text', int: 'a whole number', float: 'a number', bool: 'true or false'}
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Settings:
     backend: str = 'auto'
     device: str = 'auto'
     precision: str = 'auto'
+    threads: int = 0
     image_transport: str = 'raw'
     rectify: str = 'auto'
     autostart: bool = True
@@ -93,6 +95,11 @@ PARAMETERS: dict[str, Parameter] = {
         PRECISIONS,
         live=False,
     ),
+    'threads': Parameter(
+        'Processor threads of the network; 0 takes half of the cores, for the rest of the robot.',
+        high=256,
+        live=False,
+    ),
     'image_transport': Parameter(
         'raw reads image, compressed reads image/compressed (JPEG or PNG).',
         ('raw', 'compressed'),
@@ -143,12 +150,12 @@ def checked(name: str, value: Any) -> Any:
     number = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)
     value = float(value) if number else value
     if type(value) is not type(default):
-        expected = {str: 'text', float: 'a number', bool: 'true or false'}[type(default)]
+        expected = EXPECTED_TYPES[type(default)]
         raise ValueError(f'parameter {name} is {value!r}; expected {expected}')
     inside = True
     if parameter.choices:
         inside = value in parameter.choices
-    elif isinstance(default, float):
+    elif parameter.expected:
         inside = parameter.low <= value <= parameter.high
     if not inside:
         raise ValueError(f'parameter {name} is {value!r}; expected {parameter.expected}')

@@ -131,9 +131,10 @@ class DepthPipeline:
         device: str = 'auto',
         precision: str = 'auto',
         options: Options | None = None,
+        threads: int = 0,
     ) -> DepthPipeline:
         """Open the engine of a model; arguments and errors as in ``open_engine``."""
-        return cls(open_engine(model, backend, device, precision), options)
+        return cls(open_engine(model, backend, device, precision, threads), options)
 
     def __call__(self, image: NDArray[np.uint8], camera: Camera | None = None) -> DepthFrame:
         """

@@ -106,7 +106,8 @@ def read_bag(path: Path, image: str = '') -> Iterator[Frame]:
     except (ValueError, OSError):
         raise
     except Exception as err:  # rosbags has many kinds of error for a damaged file
-        raise ValueError(f'{path}: not a readable bag: {err}') from err
+        reason = ' '.join(str(err).split())
+        raise ValueError(f'{path}: not a readable bag: {reason}') from err
 
 
 def _files(path: Path) -> list[Path]:

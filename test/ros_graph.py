@@ -179,10 +179,12 @@ class Graph:
             **dict([self.mark.split('=')]),
         }
 
-    def wait_for(self, condition, what):
-        """Spin until a condition is true."""
+    def wait_for(self, condition, what, process=None):
+        """Spin until a condition is true; fail at once if a process ends before."""
         end = time.monotonic() + LIMIT
         while not (result := condition()):
+            if process is not None and process.child.poll() is not None:
+                pytest.fail(f'ended before {what}:\n{process.log}')
             logs = '\n'.join(n.log[-3000:] for n in self._nodes if n.child.poll() is None)
             assert time.monotonic() < end, f'no {what} in {LIMIT:.0f} s; the nodes said:\n{logs}'
             self.executor.spin_once(timeout_sec=0.05)
@@ -327,7 +329,7 @@ class NodeUnderTest(Process):
                     return values
             return None
 
-        return self.graph.wait_for(found, 'such diagnostics')
+        return self.graph.wait_for(found, 'such diagnostics', self)
 
     # -- its camera ----------------------------------------------------------------------------
 
@@ -368,7 +370,7 @@ class NodeUnderTest(Process):
             new = (line.split(': ', 1)[-1] for line in self.log[before:].splitlines())
             return next((line for line in new if line.startswith(lines)), None)
 
-        return self.graph.wait_for(said, 'word of camera_info')
+        return self.graph.wait_for(said, 'word of camera_info', self)
 
     def send(self, image, publisher=None):
         """Publish one image with the present time; return its stamp [ns]."""
@@ -444,7 +446,8 @@ class Received:
                 due = time.monotonic() + 0.3
             return next((s for s in self.complete() if s in sent), None)
 
-        stamp = self.node.graph.wait_for(answered, f'answer on {list(self.messages)}')
+        what = f'answer on {list(self.messages)}'
+        stamp = self.node.graph.wait_for(answered, what, self.node)
         return {topic: messages[stamp] for topic, messages in self.messages.items()}
 
     def close(self):

@@ -15,8 +15,10 @@ from torch.nn import functional as F
 from fcrn_ros.model import fused, fused_conv
 from fcrn_ros.model.encoder import ENCODERS
 from fcrn_ros.model.fcrn import Architecture
-from fcrn_ros.model.fused import FORMS, FusedFcrn, fold, fuse, fuse_block, fuse_unpool
+from fcrn_ros.model.folding import fold
+from fcrn_ros.model.fused import FusedFcrn, fuse, fuse_block
 from fcrn_ros.model.fused_conv import ACTIVATIONS, FusedConv, onednn_available
+from fcrn_ros.model.unpool_forms import FORMS, Transposed, fuse_unpool
 from fcrn_ros.model.upsample import ALIGNMENTS, BLOCKS, UnpoolConv, UpConv, UpProj
 
 pytestmark = pytest.mark.usefixtures('one_thread')
@@ -235,7 +237,7 @@ def _transposed_wins(monkeypatch):
     """Make ``auto`` find every transposed form the fastest; timing itself is not tested."""
 
     def milliseconds(module, x):
-        held = any(isinstance(m, fused.Transposed) for m in module.modules())
+        held = any(isinstance(m, Transposed) for m in module.modules())
         return 1.0 if held else 2.0
 
     monkeypatch.setattr(fused, '_milliseconds', milliseconds)

@@ -40,9 +40,12 @@ def measure(model: str, naive: bool, end_to_end: bool, repeats: int) -> list[Row
 def table(rows: list[Row]) -> str:
     """Return the rows as a table for people."""
     result = Table()
-    columns = ('what', 'model', 'precision', 'form', 'median ms', 'p95', 'images/s', 'of ceiling')
+    columns = ('what', 'model', 'precision', 'form', 'threads')
+    figures = ('median ms', 'p95', 'images/s', 'of ceiling', 'gain')
     for column in columns:
         result.add_column(column)
+    for column in figures:
+        result.add_column(column, justify='right')
     for row in rows:
         ms = row['ms']
         result.add_row(
@@ -50,10 +53,12 @@ def table(rows: list[Row]) -> str:
             row['model'] or '',
             row['precision'] or '',
             row['form'] or '',
+            str(row.get('threads', '')),
             f'{ms["median"]:.2f}',
             f'{ms["p95"]:.2f}',
             f'{row["images_per_s"]:.1f}' if row['images_per_s'] else '',
             f'{row["share_of_ceiling"]:.0%}' if row['share_of_ceiling'] else '',
+            f'{row["gain"]:.1f}x' if 'gain' in row else '',
         )
     text = io.StringIO()
     Console(file=text, width=110).print(result)

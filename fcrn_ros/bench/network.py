@@ -96,7 +96,8 @@ def naive_rows(repeats: int, peak: dict[str, float]) -> Rows:
     naive = naive_form(network)
     with torch.inference_mode():
         ms = milliseconds(lambda: naive(x), max(5, repeats // 3))
-    rows.append(row('network', ms, name, 'torch', 'fp32', 'naive', gain=1.0))
+    threads = torch.get_num_threads()
+    rows.append(row('network', ms, name, 'torch', 'fp32', 'naive', threads=threads))
     for entry in rows:
         entry['gain'] = round(ms['median'] / entry['ms']['median'], 2)
     return rows
@@ -113,13 +114,17 @@ def _network_rows(
     plain = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.randn(1, 3, *size, device=device).contiguous(memory_format=torch.channels_last)
     ms = milliseconds(lambda: _finished(plain(x)), repeats)
-    rows.append(row('network', ms, name, 'torch', 'fp32', 'plain', flops, peak['fp32']))
+    threads = torch.get_num_threads()
+    about: dict[str, Any] = {'model': name, 'backend': 'torch', 'flops': flops, 'threads': threads}
+    rows.append(row('network', ms, precision='fp32', form='plain', peak=peak['fp32'], **about))
     for precision in _precisions(device):
         dtype = DTYPES[precision]
         fused = fuse(network, (0.0,) * 3, (255.0,) * 3, dtype, 'auto', batch)
         ms = milliseconds(lambda f=fused: _finished(f(batch)), repeats)  # type: ignore[misc]
         form = 'fused: ' + ', '.join(sorted(set(fused.forms)))
-        rows.append(row('network', ms, name, 'torch', precision, form, flops, peak[precision]))
+        rows.append(
+            row('network', ms, precision=precision, form=form, peak=peak[precision], **about)
+        )
     return rows
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fcrn_ros.bench.timing import milliseconds, row
 from fcrn_ros.camera import Camera
 from fcrn_ros.cloud import colored_points
+from fcrn_ros.engine.torch_engine import half_of_the_cores
 from fcrn_ros.image import rgb_from_compressed, rgb_from_msg
 from fcrn_ros.pipeline import DepthPipeline, Options
 
@@ -39,6 +40,9 @@ def stage_rows(model: str, repeats: int) -> list[dict[str, Any]]:
         'pipeline, distorted lens': lambda: pipeline(image, LENS),
     }
     entries = [row(what, milliseconds(call, repeats)) for what, call in calls.items()]
+    for entry in entries:
+        if entry['what'] in ('engine', 'pipeline'):
+            entry['threads'] = half_of_the_cores()
     pipeline.options = Options(resolution='camera')
     full = pipeline(image, CAMERA)
     ms = milliseconds(lambda: colored_points(full, 0.3), repeats)

@@ -57,6 +57,7 @@ def open_engine(
     backend: str = 'auto',
     device: str = 'auto',
     precision: str = 'auto',
+    threads: int = 0,
 ) -> DepthEngine:
     """
     Open a backend for a model, warmed up and checked against the plain network.
@@ -67,6 +68,7 @@ def open_engine(
     :param backend: one of ``BACKENDS``.
     :param device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     :param precision: one of ``PRECISIONS``.
+    :param threads: of the processor; 0 takes half of the cores.
     :raises EngineError: the backend, device or precision is not to be had.
     :raises ModelError: the model is absent or damaged.
     """
@@ -82,6 +84,6 @@ def open_engine(
         from fcrn_ros.engine.torch_engine import TorchEngine
     except ImportError as err:
         raise EngineError(f'backend torch needs PyTorch: {err}; pip install torch') from err
-    engine = TorchEngine(model, device, precision)
+    engine = TorchEngine(model, device, precision, threads)
     LOGGER.info('backend %s (%s), %s on %s', engine.name, backend, engine.precision, engine.device)
     return engine

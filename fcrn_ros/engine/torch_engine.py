@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import numpy as np
@@ -26,6 +27,7 @@ class TorchEngine:
     :param model: a shipped model's name or a path.
     :param device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     :param precision: ``auto``, ``fp32``, ``fp16`` or ``bf16``.
+    :param threads: of the processor; 0 takes half of the cores.
     :param form: of the unpooled convolutions; see :mod:`fcrn_ros.model.fused`.
     :raises EngineError: the device or precision is not to be had, or the result is not the
         network's.
@@ -34,8 +36,14 @@ class TorchEngine:
     name = 'torch'
 
     def __init__(
-        self, model: str = '', device: str = 'auto', precision: str = 'auto', form: str = 'auto'
+        self,
+        model: str = '',
+        device: str = 'auto',
+        precision: str = 'auto',
+        threads: int = 0,
+        form: str = 'auto',
     ) -> None:
+        torch.set_num_threads(threads or half_of_the_cores())
         network, self.spec = load_model(model)
         self.device = find_device(device)
         self.precision = find_precision(precision, self.device)
@@ -129,6 +137,16 @@ def find_precision(precision: str, device: str) -> str:
     if device.startswith('cuda'):
         return 'fp16'
     return 'bf16' if cpu_has_bf16() else 'fp32'
+
+
+def half_of_the_cores() -> int:
+    """
+    Return half of the cores that this process may use, at least one.
+
+    A layer ends when its slowest thread does: one thread for each core would wait for every other
+    process of the robot, dozens of times in a frame.
+    """
+    return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
 def cpu_has_bf16() -> bool:

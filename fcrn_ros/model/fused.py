@@ -132,7 +132,7 @@ class FusedFcrn(nn.Module):
         self.register_buffer('shift', -(torch.tensor(mean) / torch.tensor(std)).view(1, 3, 1, 1))
         encoder = fuse_encoder(network.encoder)
         exact = FLOAT32_BLOCKS.get(network.architecture.encoder, 0)
-        self.stem, self.encoder = encoder[:exact], encoder[exact:].to(dtype)
+        self.stem, self.encoder = encoder[:exact].float(), encoder[exact:].to(dtype)
         self.reduce = fold(network.reduce, network.reduce_bn).to(dtype)
         self.blocks = nn.ModuleList()
         head = network.predict

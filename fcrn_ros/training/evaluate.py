@@ -62,8 +62,10 @@ def evaluate(
     :param pipeline: its engine is used; its options are replaced.
     :param pairs: images and 16-bit depth in millimetres.
     :param intrinsics: fx, fy, cx, cy [px] of all images.
-    :raises ValueError: a file is unreadable, or sizes differ.
+    :raises ValueError: there are no pairs, a file is unreadable, or sizes differ.
     """
+    if not pairs:
+        raise ValueError('no pairs; expected at least one')
     scale = pipeline.options.scale
     pipeline.options = Options('camera', scale, min_range=0.0, max_range=MAX_DEPTH)
     height, width = read_image(pairs[0].image).shape[:2]

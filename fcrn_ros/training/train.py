@@ -41,10 +41,14 @@ def train(recipe: Recipe) -> Path:
     """
     lightning.seed_everything(recipe.seed, verbose=False)
     pairs = find_pairs(recipe.images, recipe.depths)
-    height, width = read_image(pairs[0].image).shape[:2]
-    camera = Camera(width, height, *recipe.intrinsics)
     rest, _ = split(pairs, recipe.test)
     training, validation = split(rest, recipe.validation)
+    if len(training) < recipe.batch:
+        raise ValueError(
+            f'{len(training)} training pairs; expected at least a batch of {recipe.batch}'
+        )
+    height, width = read_image(training[0].image).shape[:2]
+    camera = Camera(width, height, *recipe.intrinsics)
     network, spec = start(recipe, camera)
     _freeze_phase_biases(network)
     cache = recipe.out / 'cache'
@@ -119,10 +123,6 @@ def _fit(
         enable_model_summary=False,
     )
     views = Views(training, spec, True, recipe.seed)
-    if len(views) < recipe.batch:
-        raise ValueError(
-            f'{len(views)} training pairs; expected at least a batch of {recipe.batch}'
-        )
     trainer.fit(
         module,
         loader(views, recipe.batch, recipe.workers),
