@@ -25,7 +25,7 @@ lint: $(VENV)/test.done
 	$(BIN)/mypy
 
 bench: $(VENV)/demo.done
-	$(BIN)/fcrn bench --naive --end-to-end
+	$(BIN)/fcrn bench --naive
 
 clean:
 	rm -rf $(VENV) demo_out build install log *.egg-info

@@ -263,7 +263,12 @@ def evaluate(options: argparse.Namespace) -> int:
 def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--model', default='')
     parser.add_argument('--naive', action='store_true', help='add ResNet-50 and its naive form')
-    parser.add_argument('--end-to-end', action='store_true', help='add the node, over DDS')
+    parser.add_argument(
+        '--end-to-end',
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help='measure the node in its own process too, over DDS',
+    )
     parser.add_argument('--repeats', type=int, default=30)
     parser.add_argument('--json', action='store_true')
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import sys
+from importlib.util import find_spec
 from typing import Any
 
 from rich.console import Console
@@ -17,7 +19,7 @@ def measure(model: str, naive: bool, end_to_end: bool, repeats: int) -> list[Row
 
     :param model: a shipped model's name or a path; '' is the default.
     :param naive: add ResNet-50 at 228 x 304, naive and fused.
-    :param end_to_end: add the node in its own process, over DDS.
+    :param end_to_end: add publishing, and the node in its own process, over DDS.
     :param repeats: of each timing.
     :return: rows with ``what``, ``model``, ``backend``, ``precision``, ``form``, ``batch``, ``ms``
     :return: rows with ``what``, ``model``, ``backend``, ``precision``, ``form``, ``batch``, ``ms``
@@ -30,10 +32,12 @@ def measure(model: str, naive: bool, end_to_end: bool, repeats: int) -> list[Row
     if naive:
         rows += network.naive_rows(repeats, peak)
     rows += stages.stage_rows(model, repeats)
-    if end_to_end:
-        from fcrn_ros.bench.end_to_end import end_to_end_rows
+    if end_to_end and find_spec('rclpy') is None:
+        print('no ROS 2 (rclpy): the node is not measured', file=sys.stderr)
+    elif end_to_end:
+        from fcrn_ros.bench.end_to_end import end_to_end_rows, publish_rows
 
-        rows += end_to_end_rows(model)
+        rows += publish_rows(repeats) + end_to_end_rows(model)
     return rows
 
 

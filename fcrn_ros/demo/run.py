@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,7 +122,7 @@ def _watch(
 ) -> None:
     start = drawn = time.monotonic()
     end = start + seconds
-    with Live(_table(receiver, 0.0), console=console, transient=False) as live:
+    with _live(console, receiver) as live:
         while (now := time.monotonic()) < end:
             executor.spin_once(timeout_sec=0.05)
             if now - drawn > 0.5:
@@ -131,8 +133,16 @@ def _watch(
                 player.stop()
                 end = min(end, now + DRAIN_SECONDS)
         live.update(_table(receiver, time.monotonic() - start))
-    if not console.is_terminal:
-        console.print()
+
+
+@contextmanager
+def _live(console: Console, receiver: Receiver) -> Iterator[Live]:
+    try:
+        with Live(_table(receiver, 0.0), console=console, transient=False) as live:
+            yield live
+    finally:
+        if not console.is_terminal:  # there, Live leaves its last line open
+            console.print()
 
 
 def _table(receiver: Receiver, elapsed: float) -> Table:
