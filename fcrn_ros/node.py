@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 from typing import Any
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -24,6 +23,7 @@ from sensor_msgs.msg import CameraInfo
 
 from fcrn_ros import health, parameters
 from fcrn_ros.camera import is_rectified
+from fcrn_ros.diagnostics import status_of
 from fcrn_ros.engine import EngineError
 from fcrn_ros.image import open_cv_bridge, rgb_from_compressed, rgb_from_msg
 from fcrn_ros.inputs import CameraCache, Input, image_input
@@ -31,6 +31,7 @@ from fcrn_ros.messages import header_of
 from fcrn_ros.model.weights import ModelError
 from fcrn_ros.outputs import Outputs
 from fcrn_ros.pipeline import DepthFrame, DepthPipeline
+from fcrn_ros.signals import end_on_signals
 from fcrn_ros.worker import NewestFirst
 
 FOLLOW_SECONDS = 0.5  # how often publishers are looked at
@@ -227,31 +228,13 @@ class DepthNode(LifecycleNode):
     # -- diagnostics ---------------------------------------------------------------------------
 
     def _publish_diagnostics(self) -> None:
-        level, sentence = self._health.level()
-        values = {'state': 'active' if self._worker else 'inactive', **self._health.values()}
-        if self._pipeline is not None:
-            engine = self._pipeline.engine
-            values |= {
-                'model': engine.spec.name,
-                'backend': engine.name,
-                'device': engine.device,
-                'precision': engine.precision,
-            }
-        for subscription in self._inputs:
-            count = subscription.publishers()
-            values[subscription.topic] = f'{count} publishers, read {subscription.reliability}'
-        if self._last_frame is not None:
-            scale = self._last_frame.scale
-            values |= {'scale': f'{scale.factor:.4f}', 'scale source': scale.source}
-            values['scale doubt'] = scale.doubt
-        if self._worker is not None and self._cameras.error:
-            level, sentence = max(level, health.WARN), f'camera_info: {self._cameras.error}'
-        status = DiagnosticStatus(
-            level=bytes([level]),
-            name=f'{self.get_fully_qualified_name()[1:]}: depth',
-            message=sentence,
-            hardware_id=values.get('model', ''),
-            values=[KeyValue(key=k, value=v) for k, v in values.items()],
+        status = status_of(
+            f'{self.get_fully_qualified_name()[1:]}: depth',
+            self._health,
+            self._pipeline.engine if self._pipeline is not None else None,
+            self._last_frame.scale if self._last_frame is not None else None,
+            self._inputs,
+            self._cameras.error,
         )
         stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(DiagnosticArray(header=header_of(stamp, ''), status=[status]))
@@ -263,7 +246,7 @@ def main(args: list[str] | None = None) -> int:
     os.environ.setdefault('OMP_WAIT_POLICY', 'passive')  # a thread that waits frees its core
     node = None
     try:
-        _end_on_signals()
+        end_on_signals()
         try:
             rclpy.init(args=args)
             node = DepthNode()
@@ -281,27 +264,6 @@ def main(args: list[str] | None = None) -> int:
             node.destroy_node()
         rclpy.try_shutdown()
     return 0
-
-
-class _Interrupted(KeyboardInterrupt):
-    """
-    A signal came.
-
-    Python dies of SIGINT at its end if a plain KeyboardInterrupt, though caught later, has passed
-    code that a library runs by PyRun_String, as the import of torch does.
-    """
-
-
-def _end_on_signals() -> None:
-    """Let the first SIGINT or SIGTERM interrupt whatever is done, a model's loading included."""
-
-    def interrupt(number: int, frame: object) -> None:
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, signal.SIG_IGN)  # a second one must not break the ending
-        raise _Interrupted
-
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, interrupt)  # rclpy's own handlers call it
 
 
 def _start(node: DepthNode) -> bool:

@@ -21,7 +21,7 @@ from fcrn_ros.rectify import Rectifier
 from fcrn_ros.scale import SCALES, Scale, focal_scale
 
 RESOLUTIONS = ('native', 'camera')
-# a depth counts as right when it is within this share of the truth (delta1's bound)
+# a depth counts as right when the truth lies within this share of it (about delta1's bound)
 RIGHT_WITHIN = 0.25
 CAMERAS_KEPT = 4
 
@@ -228,7 +228,7 @@ def _mask(
 
 def right_probability(log_scale: NDArray[np.float32]) -> NDArray[np.float32]:
     """
-    Return the probability that depth is within 25 % of the truth.
+    Return the probability that the truth lies within 25 % of the depth.
 
     The relative error is modelled as Laplace-distributed with scale b: P(|e| < t) = 1 - exp(-t /
     b). Worked number: b = 0.25 gives 1 - 1/e = 0.632.

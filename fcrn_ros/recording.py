@@ -7,6 +7,7 @@ are found by type and name when they are not given.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from fcrn_ros.image import (
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
 SAME_TIME = 0.02  # [s], colour and depth at most this far apart are of one frame
+PATIENCE = 30  # images that wait for a depth recorded later
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,8 @@ def find_topics(types: dict[str, str], image: str = '') -> Topics:
             f'image topic {chosen or "(none)"} is not in the bag; it has '
             + (', '.join(f'{t} ({k})' for t, k in sorted(types.items())) or 'no topics')
         )
-    infos = [t for t, kind in sorted(types.items()) if kind == INFO_TYPE]
-    info = max(infos, key=lambda t: _common(t, chosen), default='')
+    info = f'{chosen.removesuffix("/compressed").rsplit("/", 1)[0]}/camera_info'
+    info = info if types.get(info) == INFO_TYPE else ''
     depth = max(
         (t for t in images if 'depth' in t.lower()), key=lambda t: _common(t, chosen), default=''
     )
@@ -122,30 +124,44 @@ def _files(path: Path) -> list[Path]:
 def _frames(reader: Any, topics: Topics) -> Iterator[Frame]:
     wanted = {topics.image, topics.info, topics.depth}
     connections = [c for c in reader.connections if c.topic in wanted]
-    camera, start = None, None
-    waiting: tuple[float, Any] | None = None
-    depth: tuple[float, Any] | None = None
+    pending = _Pending(topics)
     for connection, nanoseconds, data in reader.messages(connections=connections):
         message = reader.deserialize(data, connection.msgtype)
-        time = _stamp(message, nanoseconds)
-        start = time if start is None else start
         if connection.topic == topics.info:
-            camera = Camera.from_msg(message)
-        elif connection.topic == topics.depth:
-            depth = time, message
+            pending.camera = Camera.from_msg(message)
         else:
-            if waiting is not None:  # its depth did not come
-                yield _frame(waiting, None, camera, start)
-            waiting = time, message
-        if waiting is None or (topics.depth and depth is None):
-            continue
-        if depth is None or abs(depth[0] - waiting[0]) <= SAME_TIME:
-            if camera is None and topics.info:
-                continue
-            yield _frame(waiting, depth, camera, start)
-            waiting = depth = None
-    if waiting is not None:
-        yield _frame(waiting, None, camera, start or 0.0)
+            waiting = pending.depths if connection.topic == topics.depth else pending.images
+            waiting.append((_stamp(message, nanoseconds), message))
+        yield from pending.ready()
+    yield from pending.ready(at_end=True)
+
+
+class _Pending:
+    """Colour images that wait for their depth and their camera, in order."""
+
+    def __init__(self, topics: Topics) -> None:
+        self.topics = topics
+        self.images: deque[tuple[float, Any]] = deque()
+        self.depths: deque[tuple[float, Any]] = deque(maxlen=PATIENCE)
+        self.camera: Camera | None = None
+        self._start: float | None = None
+
+    def ready(self, at_end: bool = False) -> Iterator[Frame]:
+        """Yield the images that need not wait any longer."""
+        while self.images:
+            time = self.images[0][0]
+            depth = min(self.depths, key=lambda d: abs(d[0] - time), default=None)
+            if depth is not None and abs(depth[0] - time) > SAME_TIME:
+                depth = None
+            if not (at_end or len(self.images) > PATIENCE or self._complete(time, depth)):
+                return
+            self._start = time if self._start is None else self._start
+            yield _frame(self.images.popleft(), depth, self.camera, self._start)
+
+    def _complete(self, time: float, depth: object) -> bool:
+        late = bool(self.depths) and self.depths[-1][0] > time + SAME_TIME
+        has_depth = depth is not None or late or not self.topics.depth
+        return has_depth and (self.camera is not None or not self.topics.info)
 
 
 def _stamp(message: Any, nanoseconds: int) -> float:

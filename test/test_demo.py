@@ -1,4 +1,4 @@
-"""`fcrn demo` as its users run it: a process that starts the node, and leaves files and no process."""
+"""`fcrn demo` as its users run it: it starts the node, leaves files, and leaves no process."""
 
 import itertools
 import json

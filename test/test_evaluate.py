@@ -72,7 +72,7 @@ def test_measures_by_hand(pairs):
 
 
 def test_depth_is_scaled_by_the_camera(pairs):
-    """Twice the focal lengths: 4 m, which is a's depth; b is off by 2.5 / 1.5: pooled a fifth of that."""
+    """Twice the focal lengths: 4 m, which is a's depth; b is off by 2.5 / 1.5, pooled 1 / 3."""
     doubled = (80.0, 90.0, 31.0, 25.0)
     found = evaluate(DepthPipeline(KnownEngine(2.0)), pairs, doubled)
     assert found.pooled['absrel'] == pytest.approx(1 / 3)

@@ -84,9 +84,18 @@ def test_a_whole_number_is_taken_for_a_float():
         checked('max_range', True)
 
 
+def test_a_count_is_whole_and_within_its_bounds():
+    assert checked('threads', 0) == 0 and checked('threads', 256) == 256
+    for value in (-1, 257):
+        with pytest.raises(ValueError, match=f'threads is {value}; expected 0 to 256'):
+            checked('threads', value)
+
+
 @pytest.mark.parametrize(
     ('name', 'value', 'expected'),
     [
+        ('threads', 2.0, 'a whole number'),
+        ('threads', True, 'a whole number'),
         ('min_range', '0.5', 'a number'),
         ('min_range', None, 'a number'),
         ('min_range', [0.5], 'a number'),

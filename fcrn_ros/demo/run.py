@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rich.console import Console
 from rich.live import Live
@@ -94,6 +94,8 @@ def play(source: Source, out: Path, seconds: float, parameters: dict[str, object
             player = Player(node, source, f'{prefix}/camera/', receiver.played)
             _watch(console, executor, process, receiver, player, seconds)
             used = process.cpu_seconds() - used
+    except ExternalShutdownException:
+        raise KeyboardInterrupt from None  # SIGTERM
     finally:
         executor.shutdown()
         node.destroy_node()

@@ -146,7 +146,9 @@ def half_of_the_cores() -> int:
     A layer ends when its slowest thread does: one thread for each core would wait for every other
     process of the robot, dozens of times in a frame.
     """
-    return max(1, len(os.sched_getaffinity(0)) // 2)
+    affinity = getattr(os, 'sched_getaffinity', None)  # not everywhere
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, cores // 2)
 
 
 def cpu_has_bf16() -> bool:
