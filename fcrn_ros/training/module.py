@@ -18,6 +18,7 @@ from fcrn_ros.training.augment import augment, warp
 from fcrn_ros.training.datasets import Samples
 from fcrn_ros.training.losses import LOSSES, laplace_scale, valid_pixels
 
+Batches = DataLoader[tuple[Tensor, Tensor]]
 SCALE_WEIGHT = 0.1  # of the uncertainty's likelihood beside the depth loss
 ENCODER_RATE = 0.1  # of the decoder's learning rate
 DECAY = 0.99  # of the averaged weights, per step; less in the first hundred steps
@@ -103,13 +104,14 @@ class DepthTraining(lightning.LightningModule):
         """Set the mode: the Trainer leaves every module in the mode that it finds."""
         self.train()
 
-    def _normalise(self, images: Tensor) -> Tensor:
+    def normalise(self, images: Tensor) -> Tensor:
+        """Return the network's input of (B, H, W, 3) uint8 images."""
         x = images.permute(0, 3, 1, 2).float()
         return ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         images, target = batch
-        output = self.network(self._normalise(images)).float()
+        output = self.network(self.normalise(images)).float()
         loss = self.depth_loss(output[:, 0], target)
         self.log('loss', loss, prog_bar=True)
         if output.shape[1] > 1:
@@ -123,7 +125,7 @@ class DepthTraining(lightning.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
         images, target = batch
-        output = self.averaged(self._normalise(images)).float()
+        output = self.averaged(self.normalise(images)).float()
         mask = valid_pixels(target)
         depth = output[:, 0].clamp(min=1e-3)
         absrel = ((depth - target).abs() / target)[mask].mean()
@@ -153,7 +155,7 @@ class DepthTraining(lightning.LightningModule):
         }
 
 
-def loader(views: Views, batch: int, workers: int) -> DataLoader[tuple[Tensor, Tensor]]:
+def loader(views: Views, batch: int, workers: int) -> Batches:
     """Return the loader of training (shuffled, whole batches) or validation views."""
     return DataLoader(
         views,

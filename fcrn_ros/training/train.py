@@ -18,8 +18,9 @@ from fcrn_ros.model.encoder import build_encoder
 from fcrn_ros.model.fcrn import Architecture, Fcrn
 from fcrn_ros.model.upsample import UnpoolConv
 from fcrn_ros.model.weights import ModelSpec, load_model, save_model
-from fcrn_ros.training.datasets import Samples, decode, find_pairs, read_image, split
-from fcrn_ros.training.module import DepthTraining, Views, loader
+from fcrn_ros.training.calibration import calibrate
+from fcrn_ros.training.datasets import decode, find_pairs, read_image, split
+from fcrn_ros.training.module import Batches, DepthTraining, Views, loader
 from fcrn_ros.training.pretrained import (
     TENSORFLOW_INPUT,
     TORCHVISION_INPUT,
@@ -54,14 +55,17 @@ def train(recipe: Recipe) -> Path:
     cache = recipe.out / 'cache'
     size = min(width, round(spec.input_size[1] * 1.25))
     module = DepthTraining(network, spec, recipe.loss, recipe.rate)
-    _fit(
-        recipe,
-        module,
-        spec,
-        decode(training, camera, size, cache),
-        decode(validation, camera, size, cache) if validation else None,
-    )
+    views = Views(decode(training, camera, size, cache), spec, True, recipe.seed)
+    held_out = None
+    if validation:
+        samples = decode(validation, camera, size, cache)
+        held_out = loader(Views(samples, spec, False), recipe.batch, 0)
+    _fit(recipe, module, loader(views, recipe.batch, recipe.workers), held_out)
     averaged: Any = module.averaged.module
+    if held_out is not None:
+        if averaged.architecture.uncertainty:
+            calibrate(averaged, held_out, module.normalise)
+        module.trainer.validate(module, held_out, verbose=False)
     spec = _described(recipe, spec, len(training), len(validation), module.trainer)
     return save_model(averaged, spec, recipe.out)
 
@@ -106,11 +110,7 @@ def _freeze_phase_biases(network: Fcrn) -> None:
 
 
 def _fit(
-    recipe: Recipe,
-    module: DepthTraining,
-    spec: ModelSpec,
-    training: Samples,
-    validation: Samples | None,
+    recipe: Recipe, module: DepthTraining, training: Batches, validation: Batches | None
 ) -> None:
     last = recipe.out / 'last.ckpt'
     trainer = lightning.Trainer(
@@ -122,13 +122,8 @@ def _fit(
         log_every_n_steps=10,
         enable_model_summary=False,
     )
-    views = Views(training, spec, True, recipe.seed)
-    trainer.fit(
-        module,
-        loader(views, recipe.batch, recipe.workers),
-        loader(Views(validation, spec, False), recipe.batch, 0) if validation else None,
-        ckpt_path=last if last.exists() else None,
-    )
+    checkpoint = last if last.exists() else None
+    trainer.fit(module, training, validation, ckpt_path=checkpoint)
     if trainer.interrupted:
         raise KeyboardInterrupt
 
@@ -140,10 +135,12 @@ def _described(
         'data': f'{trained} pairs of {recipe.images.parent.name}; {validated} for validation, '
         f'{len(recipe.test)} never read',
         'started_from': recipe.model
-        or f'ImageNet encoder {recipe.encoder_weights or "torchvision"}',
+        or 'ImageNet encoder '
+        + (recipe.encoder_weights.name if recipe.encoder_weights else 'of torchvision'),
         'recipe': f'{recipe.loss}, AdamW {recipe.rate:g}, one cycle, batch {recipe.batch}, '
         f'{trainer.current_epoch} epochs, {trainer.global_step} steps, {recipe.precision}, '
-        f'averaged weights, frozen encoder statistics, seed {recipe.seed}',
+        f'averaged weights, frozen encoder statistics, seed {recipe.seed}; uncertainty calibrated '
+        'on the validation pairs',
         'versions': f'fcrn_ros {__version__}, torch {torch.__version__}',
         'commit': _commit(),
     }
