@@ -24,7 +24,8 @@ def calibrate(
     Shift the predicted log(b) by one number, so that the errors of these pictures fit it best.
 
     A network is surer of the pictures it was trained on than of others. The likelihood of
-    a Laplace distribution is greatest for k b with k = mean(error / b); log k goes into the last bias.
+    a Laplace distribution is greatest for k b with k = mean(error / b); log k goes into the last
+    bias.
 
     :param network: with uncertainty; changed in place.
     :param batches: of (B, H, W, 3) uint8 images and (B, h, w) depth [m], read several times.
