@@ -14,14 +14,7 @@ from fcrn_ros.model.encoder import (
     build_encoder,
 )
 
-
-@pytest.fixture(autouse=True, scope='module')
-def one_thread():
-    """Run PyTorch on one thread: on a busy machine its threads wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures('one_thread')
 
 
 def _randomise_norms(module):

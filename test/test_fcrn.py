@@ -9,20 +9,13 @@ from fcrn_ros.model.encoder import ENCODERS
 from fcrn_ros.model.fcrn import LOG_SCALE_LIMIT, RELEASED, Architecture, Fcrn, activate
 from fcrn_ros.model.upsample import BLOCKS
 
+pytestmark = pytest.mark.usefixtures('one_thread')
+
 BOTTLENECK = {
     'branch2a': ('conv1', 'bn1'),
     'branch2b': ('conv2', 'bn2'),
     'branch2c': ('conv3', 'bn3'),
 }
-
-
-@pytest.fixture(autouse=True, scope='module')
-def one_thread():
-    """Run PyTorch on one thread: on a busy machine its threads wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope='module')

@@ -14,16 +14,9 @@ from fcrn_ros.training.pretrained import (
     load_torchvision,
 )
 
+pytestmark = pytest.mark.usefixtures('one_thread')
+
 MISSING_IN_RESNET18 = ['layer4.0.conv1', 'layer4.0.conv2', 'layer4.1.conv1', 'layer4.1.conv2']
-
-
-@pytest.fixture(autouse=True, scope='module')
-def one_thread():
-    """Run PyTorch on one thread: on a busy machine its threads wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _random_encoder(name, seed=0):

@@ -26,6 +26,8 @@ from fcrn_ros.model.weights import (
     verify,
 )
 
+pytestmark = pytest.mark.usefixtures('one_thread')
+
 ARCHITECTURE = Architecture(
     'mobilenet_v2', 'upconv', 'top_left', width=16, uncertainty=True, bn_eps=2e-5
 )
@@ -41,15 +43,6 @@ SPEC = ModelSpec(
     provenance={'data': 'none', 'commit': 'abc'},
     metrics={'nyu': {'absrel': 0.125, 'rmse': [1, 2]}},
 )
-
-
-@pytest.fixture(autouse=True, scope='module')
-def one_thread():
-    """Run PyTorch on one thread: on a busy machine its threads wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope='module')
