@@ -150,10 +150,9 @@ def _live(console: Console, receiver: Receiver) -> Iterator[Live]:
 def _table(receiver: Receiver, elapsed: float) -> Table:
     summary = receiver.figures.summary()
     table = Table(title=f'{elapsed:.0f} s', show_header=False)
-    rate_in = receiver.figures.frames_in / elapsed if elapsed > 0 else 0.0
     p50, p95 = (_or_dash(summary['latency_ms'][k]) for k in ('p50', 'p95'))
     rows = {
-        'images in': f'{summary["frames_in"]} ({rate_in:.1f} Hz)',
+        'images in': f'{summary["frames_in"]} ({receiver.figures.rate_in:.1f} Hz)',
         'depth out': f'{summary["frames_out"]} ({summary["rate_hz"] or 0:.1f} Hz)',
         'dropped': ', '.join(f'{k}: {v}' for k, v in summary['dropped'].items()) or 'none',
         'stamp to receipt': f'p50 {p50} ms, p95 {p95} ms',

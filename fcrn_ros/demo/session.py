@@ -55,11 +55,19 @@ class Figures:
     diagnostics: dict[str, str] = field(default_factory=dict)
     first: float = 0.0
     last: float = 0.0
+    first_in: float = 0.0
+    last_in: float = 0.0
 
     @property
     def frames_out(self) -> int:
         """Depth images that have come."""
         return len(self.latencies)
+
+    @property
+    def rate_in(self) -> float:
+        """Pictures a second while they were played [Hz]."""
+        span = self.last_in - self.first_in
+        return (self.frames_in - 1) / span if span > 0 else 0.0
 
     def summary(self) -> dict[str, Any]:
         """Return the content of ``summary.json``."""
@@ -124,6 +132,8 @@ class Receiver:
     def played(self, stamp: Time, frame: Frame) -> None:
         """Note a frame that goes out to the node."""
         self.figures.frames_in += 1
+        self.figures.last_in = time.monotonic()
+        self.figures.first_in = self.figures.first_in or self.figures.last_in
         self._played[_key(stamp)] = frame
         if len(self._played) > PENDING:
             self._played.popitem(last=False)
