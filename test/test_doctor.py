@@ -29,6 +29,7 @@ from fcrn_ros.doctor import (
 )
 from fcrn_ros.doctor.finding import Finding, checked, ok, problem, warning
 from fcrn_ros.doctor.listening import CAMERA_INFO, RAW, Graph, Offer, Topic
+from fcrn_ros.fastdds import PROFILE_VARIABLES
 from fcrn_ros.model.weights import find_model, shipped_models
 
 HAS_ROS = importlib.util.find_spec('rclpy') is not None
@@ -345,7 +346,7 @@ def test_absent_package_files_are_a_problem(monkeypatch):
 
 @pytest.fixture
 def no_profile(monkeypatch):
-    for name in middleware.PROFILE_VARIABLES:
+    for name in PROFILE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -353,10 +354,12 @@ def _profile(distribution='kilted', rmw='rmw_fastrtps_cpp'):
     return list(middleware.profile(middleware.Ros(True, distribution, 'sourced', rmw)))
 
 
-def test_absent_profile_is_a_warning_that_names_both_variables(no_profile):
+def test_absent_profile_is_a_warning_that_names_the_variable_to_set(no_profile, monkeypatch):
+    monkeypatch.setenv('ROS_DISTRO', 'jazzy')
     (finding,) = _profile()
     assert finding.level == 'warning'
-    assert all(name in finding.advice for name in middleware.PROFILE_VARIABLES)
+    assert 'export FASTRTPS_DEFAULT_PROFILES_FILE=' in finding.advice
+    assert 'FASTDDS_DEFAULT_PROFILES_FILE' not in finding.advice
     assert 'config/fastdds_large_messages.xml' in finding.advice
 
 

@@ -18,7 +18,7 @@ def test_every_module_in_the_tree_exists_and_none_is_missing():
     tree = README.split('## Where things are')[1].split('## Licence')[0]
     modules = {p.name for p in (ROOT / 'fcrn_ros').glob('*.py')} - {'__init__.py'}
     folders = {p.name for p in (ROOT / 'fcrn_ros').iterdir() if (p / '__init__.py').exists()}
-    assert set(re.findall(r'\b(\w+\.py)\b', tree)) == modules
+    assert set(re.findall(r'(?<![\w/])(\w+\.py)\b', tree)) == modules
     assert folders <= set(re.findall(r'\b(\w+)/', tree))
 
 

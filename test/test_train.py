@@ -106,7 +106,7 @@ def test_a_run_gives_a_model_that_loads(recipe):
 def test_sidecar_says_where_the_weights_come_from(recipe):
     spec = load_model(str(train(recipe(test=('07',), validation=('00', '06'), seed=5))))[1]
     assert spec.provenance['data'] == '5 pairs of room; 2 for validation, 1 never read'
-    assert spec.provenance['started_from'] == 'ImageNet encoder torchvision'
+    assert spec.provenance['started_from'] == 'ImageNet encoder of torchvision'
     made = spec.provenance['recipe']
     assert made.startswith('berhu, AdamW 0.001, one cycle, batch 4, 1 epochs, 1 steps, 32-true')
     assert made.endswith('seed 5')
