@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -12,6 +13,8 @@ from types import TracebackType
 from fcrn_ros.fastdds import PROFILE_VARIABLES, profile_path, profile_variables
 
 STOP_SECONDS = 8.0
+PR_SET_PDEATHSIG = 1  # prctl(2)
+LIBC = ctypes.CDLL(None)  # loaded here: nothing may be between fork and exec
 
 
 def prepare_environment() -> None:
@@ -25,6 +28,11 @@ def prepare_environment() -> None:
     if not any(name in os.environ for name in PROFILE_VARIABLES):
         variable, _ = profile_variables(os.environ.get('ROS_DISTRO', ''))
         os.environ[variable] = str(profile_path())
+
+
+def _end_with_parent() -> None:
+    if sys.platform == 'linux':  # where even a killed parent leaves no node behind
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class NodeProcess:
@@ -55,6 +63,7 @@ class NodeProcess:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # a Ctrl-C reaches it through us, once
+                preexec_fn=_end_with_parent,
             )
 
     def __enter__(self) -> NodeProcess:

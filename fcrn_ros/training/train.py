@@ -62,11 +62,16 @@ def train(recipe: Recipe) -> Path:
         held_out = loader(Views(samples, spec, False), recipe.batch, 0)
     _fit(recipe, module, loader(views, recipe.batch, recipe.workers), held_out)
     averaged: Any = module.averaged.module
+    calibration = {}
     if held_out is not None:
         if averaged.architecture.uncertainty:
-            calibrate(averaged, held_out, module.normalise)
+            shift = calibrate(averaged, held_out, module.normalise)
+            calibration = {
+                'uncertainty': f'log(b) shifted by {shift:+.3f} on the validation pairs'
+            }
         module.trainer.validate(module, held_out, verbose=False)
     spec = _described(recipe, spec, len(training), len(validation), module.trainer)
+    spec = replace(spec, provenance=spec.provenance | calibration)
     return save_model(averaged, spec, recipe.out)
 
 
@@ -139,8 +144,7 @@ def _described(
         + (recipe.encoder_weights.name if recipe.encoder_weights else 'of torchvision'),
         'recipe': f'{recipe.loss}, AdamW {recipe.rate:g}, one cycle, batch {recipe.batch}, '
         f'{trainer.current_epoch} epochs, {trainer.global_step} steps, {recipe.precision}, '
-        f'averaged weights, frozen encoder statistics, seed {recipe.seed}; uncertainty calibrated '
-        'on the validation pairs',
+        f'averaged weights, frozen encoder statistics, seed {recipe.seed}',
         'versions': f'fcrn_ros {__version__}, torch {torch.__version__}',
         'commit': _commit(),
     }
