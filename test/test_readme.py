@@ -38,7 +38,7 @@ def test_parameters_and_defaults_are_the_codes():
         for name, value in zip(re.findall(r'\w+', names), default.split(', '), strict=True):
             assert name in PARAMETERS
             expected = getattr(Settings, name)
-            assert (float(value) if isinstance(expected, float) else value.strip()) == expected
+            assert type(expected)(value.strip()) == expected
 
 
 def test_linked_files_exist():
