@@ -9,7 +9,7 @@ import torch
 
 from fcrn_ros import engine as engines
 from fcrn_ros.engine import BACKENDS, PRECISIONS, EngineError, open_engine, torch_engine
-from fcrn_ros.engine.torch_engine import TorchEngine, cpu_has_bf16, find_device, find_precision
+from fcrn_ros.engine.torch_engine import TorchEngine, cpu_has_bf16, find_device, find_precisions
 from fcrn_ros.model.weights import ModelError, load_model, load_spec
 
 pytestmark = pytest.mark.usefixtures('one_thread')
@@ -115,12 +115,16 @@ def test_auto_takes_the_gpu_where_there_is_one(monkeypatch):
 
 @pytest.mark.parametrize(
     ('device', 'has_bf16', 'expected'),
-    [('cuda:1', False, 'fp16'), ('cpu', True, 'bf16'), ('cpu', False, 'fp32')],
+    [
+        ('cuda:1', False, ('fp16', 'fp32')),
+        ('cpu', True, ('bf16', 'fp32')),
+        ('cpu', False, ('fp32',)),
+    ],
 )
 def test_auto_precision_follows_the_hardware(monkeypatch, device, has_bf16, expected):
     monkeypatch.setattr(torch_engine, 'cpu_has_bf16', lambda: has_bf16)
-    assert find_precision('auto', device) == expected
-    assert find_precision('fp32', device) == 'fp32'
+    assert find_precisions('auto', device) == expected
+    assert find_precisions('bf16', device) == ('bf16',)
 
 
 def test_bf16_support_survives_a_torch_that_cannot_tell(monkeypatch):
@@ -221,6 +225,16 @@ def test_engine_that_is_not_the_network_is_refused(
     monkeypatch.setattr(torch_engine, 'fuse', _spoil(name, change))
     with pytest.raises(EngineError, match='differs from the plain network by .*expected at most'):
         TorchEngine(str(tiny_model), 'cpu', precision)
+
+
+def test_auto_falls_back_to_fp32_where_the_network_does_not_bear_bf16(
+    tiny_model, monkeypatch, caplog
+):
+    monkeypatch.setattr(torch_engine, 'cpu_has_bf16', lambda: True)
+    monkeypatch.setitem(torch_engine.TOLERANCE, 'bf16', 0.0)
+    engine = TorchEngine(str(tiny_model), 'cpu', 'auto')
+    assert engine.precision == 'fp32'
+    assert 'bf16 on cpu differs from the plain network' in caplog.text
 
 
 def test_network_that_does_not_start_is_an_engine_error(tiny_model, monkeypatch):

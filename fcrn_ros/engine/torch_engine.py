@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 
 from fcrn_ros.engine import EngineError
 from fcrn_ros.model.fcrn import Fcrn
-from fcrn_ros.model.fused import fuse
+from fcrn_ros.model.fused import FusedFcrn, fuse
 from fcrn_ros.model.weights import ModelSpec, load_model
 
+LOGGER = logging.getLogger(__name__)
 DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 # largest median relative difference from the plain float32 network that an engine may show
 TOLERANCE = {'fp32': 1e-3, 'fp16': 1e-2, 'bf16': 2e-2}
@@ -46,21 +48,31 @@ class TorchEngine:
         torch.set_num_threads(threads or half_of_the_cores())
         network, self.spec = load_model(model)
         self.device = find_device(device)
-        self.precision = find_precision(precision, self.device)
         example = _example(self.spec)
-        try:
-            self._network = fuse(
-                network,
-                self.spec.mean,
-                self.spec.std,
-                DTYPES[self.precision],
-                form,
-                torch.from_numpy(example).to(self.device),
+        candidates = find_precisions(precision, self.device)
+        for candidate in candidates:
+            self.precision = candidate
+            self._network = self._fused(network, form, example)
+            error = self._error(network, example)
+            if error <= TOLERANCE[self.precision]:
+                break
+            message = (
+                f'{self.precision} on {self.device} differs from the plain network by {error:.2%} '
+                f'(median); expected at most {TOLERANCE[self.precision]:.2%}'
             )
+            if candidate != candidates[-1]:
+                LOGGER.warning('%s: taking %s', message, candidates[-1])
+        else:
+            raise EngineError(message)
+        self._warm_up(example)
+
+    def _fused(self, network: Fcrn, form: str, example: NDArray[np.uint8]) -> FusedFcrn:
+        batch = torch.from_numpy(example).to(self.device)
+        spec, dtype = self.spec, DTYPES[self.precision]
+        try:
+            return fuse(network, spec.mean, spec.std, dtype, form, batch)
         except RuntimeError as err:
             raise EngineError(f'the network did not start on {self.device}: {err}') from err
-        self._check(network, example)
-        self._warm_up(example)
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :class:`fcrn_ros.engine.DepthEngine`."""
@@ -78,18 +90,14 @@ class TorchEngine:
         except RuntimeError as err:
             raise EngineError(f'inference failed on {self.device}: {err}') from err
 
-    def _check(self, network: Fcrn, example: NDArray[np.uint8]) -> None:
+    def _error(self, network: Fcrn, example: NDArray[np.uint8]) -> float:
+        """Return the median relative difference from the plain float32 network."""
         mean, std = (np.array(x, np.float32) for x in (self.spec.mean, self.spec.std))
         x = torch.from_numpy((example - mean) / std).permute(0, 3, 1, 2)
         with torch.inference_mode():
             expected = network.float().cpu()(x)[:, 0].numpy()
         found = self.infer(example)[:, 0]
-        error = float(np.median(np.abs(found - expected) / np.maximum(expected, 0.1)))
-        if not error <= TOLERANCE[self.precision]:
-            raise EngineError(
-                f'{self.precision} on {self.device} differs from the plain network by {error:.2%} '
-                f'(median); expected at most {TOLERANCE[self.precision]:.2%}'
-            )
+        return float(np.median(np.abs(found - expected) / np.maximum(expected, 0.1)))
 
     def _warm_up(self, example: NDArray[np.uint8]) -> None:
         end = time.monotonic() + WARM_UP_SECONDS
@@ -130,13 +138,18 @@ def find_device(device: str) -> str:
     return device
 
 
-def find_precision(precision: str, device: str) -> str:
-    """Return the precision to use: ``auto`` is fp16 on CUDA, bf16 where the CPU computes in it."""
+def find_precisions(precision: str, device: str) -> tuple[str, ...]:
+    """
+    Return the precisions to try, the fastest first.
+
+    ``auto`` is fp16 on CUDA, bf16 where the CPU computes in it, and fp32 where a network does not
+    bear those; a named one stands alone.
+    """
     if precision != 'auto':
-        return precision
+        return (precision,)
     if device.startswith('cuda'):
-        return 'fp16'
-    return 'bf16' if cpu_has_bf16() else 'fp32'
+        return 'fp16', 'fp32'
+    return ('bf16', 'fp32') if cpu_has_bf16() else ('fp32',)
 
 
 def half_of_the_cores() -> int:
