@@ -251,3 +251,11 @@ def test_image_of_another_size_is_refused(recipe):
 def test_sidecar_is_json_that_people_can_read(recipe):
     text = train(recipe()).read_text()
     assert json.loads(text)['sha256'] and '\n  "input_size": [\n' in text
+
+
+def test_pairs_without_any_depth_are_refused(recipe):
+    made = recipe()
+    for path in made.depths.iterdir():
+        cv2.imwrite(str(path), np.zeros((48, 64), np.uint16))
+    with pytest.raises(ValueError, match='training pairs hold no depth; expected millimetres'):
+        train(made)

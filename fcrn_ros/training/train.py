@@ -18,8 +18,9 @@ from fcrn_ros.model.encoder import build_encoder
 from fcrn_ros.model.fcrn import Architecture, Fcrn
 from fcrn_ros.model.upsample import UnpoolConv
 from fcrn_ros.model.weights import ModelSpec, load_model, save_model
+from fcrn_ros.training.augment import MAX_ZOOM
 from fcrn_ros.training.calibration import calibrate
-from fcrn_ros.training.datasets import decode, find_pairs, read_image, split
+from fcrn_ros.training.datasets import Samples, decode, find_pairs, read_image, split
 from fcrn_ros.training.module import Batches, DepthTraining, Views, loader
 from fcrn_ros.training.pretrained import (
     TENSORFLOW_INPUT,
@@ -56,6 +57,7 @@ def train(recipe: Recipe) -> Path:
     size = min(width, round(spec.input_size[1] * 1.25))
     module = DepthTraining(network, spec, recipe.loss, recipe.rate)
     views = Views(decode(training, camera, size, cache), spec, True, recipe.seed)
+    spec = replace(spec, depth_range=_depth_range(views.samples))
     held_out = None
     if validation:
         samples = decode(validation, camera, size, cache)
@@ -99,6 +101,14 @@ def start(recipe: Recipe, camera: Camera) -> tuple[Fcrn, ModelSpec]:
     intrinsics = {k: round(getattr(small, k), 4) for k in ('fx', 'fy', 'cx', 'cy')}
     spec = ModelSpec(recipe.name, {}, recipe.input_size, *mean_std, intrinsics, (0.5, 10.0))
     return network, spec
+
+
+def _depth_range(samples: Samples) -> tuple[float, float]:
+    """Return the nearest and farthest z-depth [m] that training meets, zoom included."""
+    known = samples.depths[samples.depths > 0] / 1000
+    if not known.size:
+        raise ValueError('the training pairs hold no depth; expected millimetres above 0')
+    return round(float(known.min()) / MAX_ZOOM, 2), round(float(known.max()), 2)
 
 
 def _freeze_phase_biases(network: Fcrn) -> None:
