@@ -68,6 +68,7 @@ LAYOUTS |= {
     '8UC3': Layout(3, cv2.COLOR_BGR2RGB),
     '8UC4': Layout(4, cv2.COLOR_BGRA2RGB),
 }
+DEPTH_ENCODINGS = ('32FC1', '16UC1')  # those that the node writes
 DEPTHS = {'32FC1': 'f4', '16UC1': 'u2', 'mono16': 'u2'}
 CHANNELS = {(): cv2.COLOR_GRAY2RGB, (3,): cv2.COLOR_BGR2RGB, (4,): cv2.COLOR_BGRA2RGB}
 DEPTH_HEADER = 12  # bytes of compressedDepth before its PNG: int32 format, float32 a, float32 b

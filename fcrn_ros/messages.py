@@ -17,8 +17,8 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from fcrn_ros.camera import Camera
+from fcrn_ros.image import DEPTH_ENCODINGS
 
-DEPTH_ENCODINGS = ('32FC1', '16UC1')
 MAX_16UC1 = 65.535  # [m]
 
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from fcrn_ros.colormap import COLORMAPS
 from fcrn_ros.engine import BACKENDS, PRECISIONS
+from fcrn_ros.image import DEPTH_ENCODINGS
 from fcrn_ros.pipeline import RESOLUTIONS, Options
 from fcrn_ros.scale import SCALES
 
 if TYPE_CHECKING:
     from rclpy.node import Node
 
-DEPTH_ENCODINGS = ('32FC1', '16UC1')
 EXPECTED_TYPES = {str: 'text', int: 'a whole number', float: 'a number', bool: 'true or false'}
 
 
