@@ -21,6 +21,11 @@ EXTRAS = {
     'ros': ['ros-kilted-rclpy[fastrtps]', 'ros-kilted-lifecycle-msgs', *ROS],
     'demo': ['matplotlib>=3.7'],
     'train': ['lightning>=2.4', 'tensorboard>=2.15'],
+    'openvino': ['openvino>=2024.4', 'onnx>=1.16'],
+    'tensorrt': ['tensorrt>=8.6', 'onnx>=1.16', 'cuda-python>=12.2'],
+    'tensorrt_rtx': ['wheel', 'tensorrt-rtx>=1.0', 'onnx>=1.16', 'cuda-python>=12.2'],
+    'int8': ['nncf>=2.14', 'onnx>=1.16'],
+    'export': ['onnx>=1.16', 'onnxruntime>=1.17'],
     'dev': ['pytest>=8,<9', 'hypothesis>=6.100', 'ruff>=0.6', 'mypy>=1.11', 'types-PyYAML'],
 }
 

@@ -21,6 +21,15 @@ def data_folder() -> Path:
     return folder
 
 
+@pytest.fixture(scope='session', autouse=True)
+def empty_cache(tmp_path_factory: Any) -> Iterator[Path]:
+    """Keep what engines build in a folder of this run, for child processes too."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp('cache')
+        patch.setenv('XDG_CACHE_HOME', str(folder))
+        yield folder / 'fcrn_ros'
+
+
 @pytest.fixture(scope='module')
 def one_thread() -> Iterator[None]:
     """Run PyTorch on one thread: on a busy machine its threads wait for each other."""

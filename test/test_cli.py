@@ -21,9 +21,9 @@ pytestmark = pytest.mark.usefixtures('one_thread')
 
 @pytest.fixture(autouse=True)
 def no_warm_up(monkeypatch):
-    from fcrn_ros.engine import torch_engine
+    from fcrn_ros.engine import check
 
-    monkeypatch.setattr(torch_engine, 'WARM_UP_SECONDS', 0.0)
+    monkeypatch.setattr(check, 'WARM_UP_SECONDS', 0.0)
 
 
 @pytest.fixture

@@ -8,8 +8,17 @@ import pytest
 import torch
 
 from fcrn_ros import engine as engines
-from fcrn_ros.engine import BACKENDS, PRECISIONS, EngineError, open_engine, torch_engine
-from fcrn_ros.engine.torch_engine import TorchEngine, cpu_has_bf16, find_device, find_precisions
+from fcrn_ros.engine import (
+    BACKENDS,
+    PRECISIONS,
+    EngineError,
+    Request,
+    check,
+    choice,
+    open_engine,
+    torch_engine,
+)
+from fcrn_ros.engine.torch_engine import cpu_has_bf16, find_device, find_precisions, open_torch
 from fcrn_ros.model.weights import ModelError, load_model, load_spec
 
 pytestmark = pytest.mark.usefixtures('one_thread')
@@ -23,7 +32,7 @@ CLOSE = {'fp32': 2e-3, 'bf16': 0.1}
 def no_warm_up():
     """Warming up is for speed, which is not tested here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch_engine, 'WARM_UP_SECONDS', 0.0)
+        patch.setattr(check, 'WARM_UP_SECONDS', 0.0)
         yield
 
 
@@ -98,6 +107,7 @@ def test_batch_gives_what_its_pictures_give_alone(engine, batch):
 
 
 def test_auto_says_what_it_took(tiny_model, caplog, monkeypatch):
+    monkeypatch.setattr(choice, 'candidates', lambda request: ['torch'])
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     monkeypatch.setattr(torch_engine, 'cpu_has_bf16', lambda: False)
     with caplog.at_level(logging.INFO, engines.__name__):
@@ -179,7 +189,7 @@ def test_absent_model_is_its_own_error(tmp_path):
 
 def test_absent_pytorch_is_an_engine_error(monkeypatch):
     monkeypatch.setitem(sys.modules, 'fcrn_ros.engine.torch_engine', None)
-    error = _refused('', match='backend torch needs PyTorch: .*pip install torch')
+    error = _refused('', 'torch', match='backend torch needs PyTorch: .*pip install torch')
     assert isinstance(error.__cause__, ImportError)
 
 
@@ -224,15 +234,15 @@ def test_engine_that_is_not_the_network_is_refused(
     """A bias of 0.1 m on 2.5 m is 4 %, twice what bfloat16 is allowed; NaN is no number at all."""
     monkeypatch.setattr(torch_engine, 'fuse', _spoil(name, change))
     with pytest.raises(EngineError, match='differs from the plain network by .*expected at most'):
-        TorchEngine(str(tiny_model), 'cpu', precision)
+        open_torch(Request(str(tiny_model), 'cpu', precision))
 
 
 def test_auto_falls_back_to_fp32_where_the_network_does_not_bear_bf16(
     tiny_model, monkeypatch, caplog
 ):
     monkeypatch.setattr(torch_engine, 'cpu_has_bf16', lambda: True)
-    monkeypatch.setitem(torch_engine.TOLERANCE, 'bf16', 0.0)
-    engine = TorchEngine(str(tiny_model), 'cpu', 'auto')
+    monkeypatch.setitem(check.TOLERANCE, 'bf16', 0.0)
+    engine = open_torch(Request(str(tiny_model), 'cpu'))
     assert engine.precision == 'fp32'
     assert 'bf16 on cpu differs from the plain network' in caplog.text
 
@@ -243,7 +253,7 @@ def test_network_that_does_not_start_is_an_engine_error(tiny_model, monkeypatch)
 
     monkeypatch.setattr(torch_engine, 'fuse', fail)
     with pytest.raises(EngineError, match='did not start on cpu: no kernel') as error:
-        TorchEngine(str(tiny_model), 'cpu', 'fp32')
+        open_torch(Request(str(tiny_model), 'cpu', 'fp32'))
     assert isinstance(error.value.__cause__, RuntimeError)
 
 

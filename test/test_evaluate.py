@@ -117,9 +117,9 @@ def test_image_of_another_size_is_refused(pairs):
 
 
 def test_real_network_on_pairs(pairs, tiny_model, one_thread, monkeypatch):
-    from fcrn_ros.engine import torch_engine
+    from fcrn_ros.engine import check
 
-    monkeypatch.setattr(torch_engine, 'WARM_UP_SECONDS', 0.0)
+    monkeypatch.setattr(check, 'WARM_UP_SECONDS', 0.0)
     pipeline = DepthPipeline.open(str(tiny_model), 'torch', 'cpu', 'fp32')
     assert pipeline.engine.name == 'torch'
     found = evaluate(pipeline, pairs, INTRINSICS)

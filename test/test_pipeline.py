@@ -431,9 +431,9 @@ def test_engine_error_passes_through():
 
 def test_pipeline_of_a_real_network(tiny_model, one_thread, monkeypatch):
     """The depth of one picture through pipeline and engine equals the engine's own, scaled."""
-    from fcrn_ros.engine import torch_engine
+    from fcrn_ros.engine import check
 
-    monkeypatch.setattr(torch_engine, 'WARM_UP_SECONDS', 0.0)
+    monkeypatch.setattr(check, 'WARM_UP_SECONDS', 0.0)
     depths = DepthPipeline.open(
         str(tiny_model), 'torch', 'cpu', 'fp32', Options(min_range=0.0, max_range=1000.0)
     )

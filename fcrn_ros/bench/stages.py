@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fcrn_ros.bench.timing import milliseconds, row
 from fcrn_ros.camera import Camera
 from fcrn_ros.cloud import colored_points
-from fcrn_ros.engine.torch_engine import half_of_the_cores
+from fcrn_ros.engine.threads import half_of_the_cores
 from fcrn_ros.image import rgb_from_compressed, rgb_from_msg
 from fcrn_ros.pipeline import DepthPipeline, Options
 

@@ -1,13 +1,16 @@
 """
 Engines: what runs the network. One name, one method, the same arrays for every backend.
 
-``open_engine`` chooses a backend, says which and why, and raises one ``EngineError`` when it
-cannot.
+``open_engine`` opens a named backend or, with ``auto``, the one that is the fastest on this
+machine; it says which and why, and raises one ``EngineError`` when it cannot.
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -16,12 +19,24 @@ from numpy.typing import NDArray
 from fcrn_ros.model.weights import ModelSpec
 
 LOGGER = logging.getLogger(__name__)
-BACKENDS = ('auto', 'torch')
-PRECISIONS = ('auto', 'fp32', 'fp16', 'bf16')
+# backend -> its module, the function in it, what has to be installed
+OPENERS = {
+    'tensorrt': ('tensorrt_engine', 'open_tensorrt', 'TensorRT'),
+    'openvino': ('openvino_engine', 'open_openvino', "OpenVINO: pip install 'fcrn_ros[openvino]'"),
+    'torch': ('torch_engine', 'open_torch', 'PyTorch: pip install torch'),
+}
+BACKENDS = ('auto', *OPENERS)
+PRECISIONS = ('auto', 'fp32', 'fp16', 'bf16', 'int8')
+BUILDS = ('block', 'never')
+Progress = Callable[[str, float], None]
 
 
 class EngineError(RuntimeError):
     """An engine that could not be opened or did not run; its cause is chained."""
+
+
+class NotBuilt(EngineError):
+    """An engine that has to be built first, where building was not allowed."""
 
 
 class DepthEngine(Protocol):
@@ -30,7 +45,7 @@ class DepthEngine(Protocol):
 
     :ivar name: the backend, for example ``torch``.
     :ivar device: where it runs, for example ``cpu`` or ``cuda:0``.
-    :ivar precision: ``fp32``, ``fp16`` or ``bf16``.
+    :ivar precision: ``fp32``, ``fp16``, ``bf16`` or ``int8``.
     :ivar spec: the model's sidecar.
     """
 
@@ -52,38 +67,70 @@ class DepthEngine(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Request:
+    """
+    What is asked of an engine.
+
+    :param model: a shipped model's name or a path; '' is the default model.
+    :param device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    :param precision: one of ``PRECISIONS``.
+    :param threads: of the processor; 0 takes half of the cores.
+    :param build: ``block`` builds what is not in the cache, ``never`` raises ``NotBuilt``.
+    :param progress: called with a sentence and a share, 0..1, while something is built.
+    """
+
+    model: str = ''
+    device: str = 'auto'
+    precision: str = 'auto'
+    threads: int = 0
+    build: str = 'block'
+    progress: Progress = lambda what, share: None
+
+
 def open_engine(
     model: str = '',
     backend: str = 'auto',
     device: str = 'auto',
     precision: str = 'auto',
     threads: int = 0,
+    build: str = 'block',
+    progress: Progress | None = None,
 ) -> DepthEngine:
     """
     Open a backend for a model, warmed up and checked against the plain network.
 
-    A named backend that is not to be had is an error; ``auto`` takes the best one there is.
+    A named backend that is not to be had is an error; ``auto`` takes the fastest one there is.
 
-    :param model: a shipped model's name or a path; '' is the default model.
-    :param backend: one of ``BACKENDS``.
-    :param device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-    :param precision: one of ``PRECISIONS``.
-    :param threads: of the processor; 0 takes half of the cores.
+    :param backend: one of ``BACKENDS``; the other parameters are those of :class:`Request`.
     :raises EngineError: the backend, device or precision is not to be had.
+    :raises NotBuilt: it would have to be built first, and ``build`` is ``never``.
     :raises ModelError: the model is absent or damaged.
     """
-    if backend not in BACKENDS:
-        raise EngineError(
-            f'backend {backend!r} is not known; expected one of {", ".join(BACKENDS)}'
-        )
-    if precision not in PRECISIONS:
-        raise EngineError(
-            f'precision {precision!r} is not known; expected one of {", ".join(PRECISIONS)}'
-        )
-    try:
-        from fcrn_ros.engine.torch_engine import TorchEngine
-    except ImportError as err:
-        raise EngineError(f'backend torch needs PyTorch: {err}; pip install torch') from err
-    engine = TorchEngine(model, device, precision, threads)
+    for name, value, known in (
+        ('backend', backend, BACKENDS),
+        ('precision', precision, PRECISIONS),
+        ('build', build, BUILDS),
+    ):
+        if value not in known:
+            raise EngineError(f'{name} {value!r} is not known; expected one of {", ".join(known)}')
+    request = Request(model, device, precision, threads, build, progress or Request.progress)
+    if backend == 'auto':
+        from fcrn_ros.engine.choice import open_fastest
+
+        engine = open_fastest(request)
+    else:
+        engine = open_backend(backend, request)
     LOGGER.info('backend %s (%s), %s on %s', engine.name, backend, engine.precision, engine.device)
+    return engine
+
+
+def open_backend(backend: str, request: Request) -> DepthEngine:
+    """Open one backend by name; :raises EngineError: its library is missing, or it failed."""
+    module, function, needs = OPENERS[backend]
+    try:
+        opener = getattr(importlib.import_module(f'fcrn_ros.engine.{module}'), function)
+    except ImportError as err:
+        raise EngineError(f'backend {backend} needs {needs} ({err})') from err
+    engine: DepthEngine = opener(request)
     return engine

@@ -1,0 +1,17 @@
+"""How many processor threads a network takes."""
+
+from __future__ import annotations
+
+import os
+
+
+def half_of_the_cores() -> int:
+    """
+    Return half of the cores that this process may use, at least one.
+
+    A layer ends when its slowest thread does: one thread for each core would wait for every other
+    process of the robot, dozens of times in a frame.
+    """
+    affinity = getattr(os, 'sched_getaffinity', None)  # not everywhere
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, cores // 2)
