@@ -25,6 +25,7 @@ EXTRAS = {
     'tensorrt': ['tensorrt>=8.6', 'onnx>=1.16', 'cuda-python>=12.2'],
     'tensorrt_rtx': ['wheel', 'tensorrt-rtx>=1.0', 'onnx>=1.16', 'cuda-python>=12.2'],
     'int8': ['nncf>=2.14', 'onnx>=1.16'],
+    'import': ['scipy>=1.11'],
     'export': ['onnx>=1.16', 'onnxruntime>=1.17'],
     'dev': ['pytest>=8,<9', 'hypothesis>=6.100', 'ruff>=0.6', 'mypy>=1.11', 'types-PyYAML'],
 }

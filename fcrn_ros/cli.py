@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fcrn_ros import __version__
+from fcrn_ros.engine import build_command
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -163,14 +164,28 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('action', choices=('list', 'show', 'verify'))
-    parser.add_argument('model', nargs='?', default='', help='default: all, or the default model')
+    parser.add_argument('action', choices=('list', 'show', 'verify', 'import'))
+    parser.add_argument(
+        'model', nargs='?', default='', help="default: all, or the default model; import's file"
+    )
+    importing = parser.add_argument_group("import: the authors' released weights")
+    importing.add_argument('--name', default='', help='of the new model')
+    importing.add_argument('--out', type=Path, default=Path(), help='its folder (default: here)')
+    importing.add_argument(
+        '--camera',
+        type=_intrinsics,
+        metavar='FX,FY,CX,CY',
+        help="the training camera at the network's input, where it is not known",
+    )
+    parser.set_defaults(wrong_usage=parser.error)
 
 
 def models(options: argparse.Namespace) -> int:
-    """List the shipped models, show a sidecar, or verify files against their sha256."""
+    """List the shipped models, show a sidecar, verify a sha256, or import released weights."""
     from fcrn_ros.model.weights import find_model, load_spec, shipped_models, verify
 
+    if options.action == 'import':
+        return _import_model(options)
     names = [options.model] if options.model else shipped_models()
     if options.action == 'show':
         print(load_spec(options.model).to_json(), end='')
@@ -182,6 +197,16 @@ def models(options: argparse.Namespace) -> int:
         else:
             rows, columns = spec.input_size
             print(f'{spec.name}\t{spec.architecture["encoder"]}\t{columns}x{rows}\t{spec.licence}')
+    return 0
+
+
+def _import_model(options: argparse.Namespace) -> int:
+    if not options.model:
+        options.wrong_usage('import needs FILE: .npy, .ckpt, .mat, or a .zip of one of these')
+    from fcrn_ros.model.release.importer import import_release
+
+    imported = import_release(Path(options.model), options.out, options.name, options.camera)
+    print(f'{imported.sidecar}: {imported.summary()}')
     return 0
 
 
@@ -286,6 +311,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Command]] =
     'demo': (_add_demo, demo),
     'doctor': (_add_doctor, doctor),
     'models': (_add_models, models),
+    'build': (build_command.add_arguments, build_command.build),
     'train': (_add_train, train),
     'evaluate': (_add_evaluate, evaluate),
     'bench': (_add_bench, bench),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 DEFAULT_MODEL = 'fcrn_mobilenet_v2_nyu'
+STORED_TYPES = ('float16', 'float32')  # of the floating-point weights on disk
 # fields of the sidecar that are lists: the type of their numbers, and how many
 NUMBERS: dict[str, tuple[Any, int]] = {
     'input_size': (int, 2),
@@ -223,19 +224,23 @@ def _require_match(path: Path, network: Fcrn, tensors: dict[str, Any]) -> None:
         )
 
 
-def save_model(network: Fcrn, spec: ModelSpec, folder: Path) -> Path:
+def save_model(network: Fcrn, spec: ModelSpec, folder: Path, dtype: str = 'float16') -> Path:
     """
-    Write a model to disk, floating-point weights as float16.
+    Write a model to disk.
 
     :param network: its architecture replaces the spec's.
     :param spec: name, input and provenance; sha256 is filled in.
     :param folder: created where it is absent; files are replaced as a whole.
+    :param dtype: of the floating-point weights on disk: float16, or float32 to keep them exact.
     :return: the sidecar's path.
-    :raises ModelError: a weight is not finite or does not fit float16.
+    :raises ModelError: a weight is not finite or does not fit ``dtype``.
+    :raises ValueError: ``dtype`` is neither.
     """
     import safetensors.torch
 
-    tensors = {k: _half(k, v) for k, v in network.state_dict().items()}
+    if dtype not in STORED_TYPES:
+        raise ValueError(f'dtype is {dtype!r}; expected one of {", ".join(STORED_TYPES)}')
+    tensors = {k: _stored(k, v, dtype) for k, v in network.state_dict().items()}
     data = safetensors.torch.save(tensors)
     spec = replace(
         spec,
@@ -249,13 +254,15 @@ def save_model(network: Fcrn, spec: ModelSpec, folder: Path) -> Path:
     return sidecar
 
 
-def _half(name: str, tensor: Any) -> Any:
+def _stored(name: str, tensor: Any, dtype: str) -> Any:
+    import torch
+
     if not tensor.is_floating_point():
         return tensor.contiguous()
-    half = tensor.detach().cpu().half().contiguous()
-    if not half.isfinite().all():
-        raise ModelError(f'weight {name} is not finite in float16')
-    return half
+    stored = tensor.detach().cpu().to(getattr(torch, dtype)).contiguous()
+    if not stored.isfinite().all():
+        raise ModelError(f'weight {name} is not finite in {dtype}')
+    return stored
 
 
 def _write_whole(path: Path, data: bytes) -> None:
