@@ -16,6 +16,7 @@ def status_of(
     name: str,
     health: Health,
     engine: DepthEngine | None,
+    building: str,
     scale: Scale | None,
     inputs: Sequence[Input],
     camera_error: str,
@@ -26,6 +27,7 @@ def status_of(
     :param name: of the status: the node's full name and its task.
     :param health: rates, drops, latency, the last error.
     :param engine: in use; None while the node is not configured.
+    :param building: what is being built to replace the engine; '' for nothing.
     :param scale: of the last frame; None before the first.
     :param inputs: the subscriptions; none while the node is not active.
     :param camera_error: why the newest camera_info is not usable; '' if it is.
@@ -38,6 +40,7 @@ def status_of(
             'backend': engine.name,
             'device': engine.device,
             'precision': engine.precision,
+            'building': building,
         }
     for entry in inputs:
         values[entry.topic] = f'{entry.publishers()} publishers, read {entry.reliability}'

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fcrn_ros.colormap import COLORMAPS
-from fcrn_ros.engine import BACKENDS, PRECISIONS
+from fcrn_ros.engine import BACKENDS, PRECISIONS, Request
+from fcrn_ros.engine.supply import BUILDS
 from fcrn_ros.image import DEPTH_ENCODINGS
 from fcrn_ros.pipeline import RESOLUTIONS, Options
 from fcrn_ros.scale import SCALES
@@ -33,6 +34,7 @@ class Settings:
     device: str = 'auto'
     precision: str = 'auto'
     threads: int = 0
+    build: str = 'background'
     image_transport: str = 'raw'
     rectify: str = 'auto'
     autostart: bool = True
@@ -53,6 +55,10 @@ class Settings:
         :raises ValueError: min_range is not below max_range.
         """
         return Options(self.resolution, self.scale, self.min_range, self.max_range)
+
+    def request(self) -> Request:
+        """Return what the engine needs of them."""
+        return Request(self.model, self.device, self.precision, self.threads)
 
 
 @dataclass(frozen=True)
@@ -87,17 +93,26 @@ PARAMETERS: dict[str, Parameter] = {
         live=False,
     ),
     'backend': Parameter(
-        'What runs the network; auto takes the best one there is.', BACKENDS, live=False
+        'What runs the network; auto times what is installed once and takes the fastest.',
+        BACKENDS,
+        live=False,
     ),
     'device': Parameter('auto, cpu, cuda or cuda:N.', live=False),
     'precision': Parameter(
-        'Arithmetic of the network; auto is fp16 on CUDA, bf16 where the CPU has it, else fp32.',
+        'Arithmetic of the network; auto is fp16 on CUDA, bf16 where the CPU has it, else fp32; '
+        'int8 has to be asked for.',
         PRECISIONS,
         live=False,
     ),
     'threads': Parameter(
         'Processor threads of the network; 0 takes half of the cores, for the rest of the robot.',
         high=256,
+        live=False,
+    ),
+    'build': Parameter(
+        'An engine that is not in the cache: background serves with PyTorch while it is built, '
+        'block waits for it, never takes only what fcrn build has built.',
+        BUILDS,
         live=False,
     ),
     'image_transport': Parameter(

@@ -19,6 +19,7 @@ ROS = ('rclpy', 'sensor_msgs', 'std_msgs', 'builtin_interfaces', 'diagnostic_msg
 # the shell: these are the node, what it is made of, and the demo's processes around it
 NEED_ROS = {
     'node',
+    'frames',
     'messages',
     'diagnostics',
     'inputs',
@@ -167,7 +168,9 @@ def test_inference_without_torch_says_what_it_needs(tiny_model):
     process = _behind_the_wall(INFER, ('torch',), tiny_model)
     assert process.returncode == 1
     last = process.stderr.splitlines()[-1]
-    assert last.endswith("backend torch needs PyTorch: No module named 'torch'; pip install torch")
+    assert last.endswith(
+        "backend torch needs PyTorch: pip install torch (No module named 'torch')"
+    )
 
 
 # By reading the source
@@ -211,7 +214,7 @@ def test_tensorrt_is_imported_nowhere():
 
 
 def test_rclpy_is_imported_in_the_shell_alone():
-    allowed = {'node', 'parameters', 'inputs', 'outputs', 'bench.end_to_end'}
+    allowed = {'node', 'frames', 'parameters', 'inputs', 'outputs', 'bench.end_to_end'}
     found = {n for n, path in _modules().items() if 'rclpy' in _imports(path)}
     outside = {n for n in found - allowed if n.partition('.')[0] not in ('demo', 'doctor')}
     assert outside == set()

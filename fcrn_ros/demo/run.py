@@ -73,6 +73,7 @@ def run_demo(
 def play(source: Source, out: Path, seconds: float, parameters: dict[str, object]) -> Played:
     """Play a source to a node of its own; parameters and errors as in :func:`run_demo`."""
     console = Console(stderr=True)
+    parameters = {'build': 'block', **parameters}  # the figures are one engine's
     prefix = f'/demo_{os.getpid()}'
     remappings = {
         'image': f'{prefix}/camera/image_raw',

@@ -11,6 +11,7 @@ import importlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -78,6 +79,8 @@ class Request:
     :param threads: of the processor; 0 takes half of the cores.
     :param build: ``block`` builds what is not in the cache, ``never`` raises ``NotBuilt``.
     :param progress: called with a sentence and a share, 0..1, while something is built.
+    :param calibration: a folder of images, a video or a bag whose pictures int8 is calibrated
+        with, anew; None takes what is in the cache, and the bundled clip where nothing is.
     """
 
     model: str = ''
@@ -86,6 +89,7 @@ class Request:
     threads: int = 0
     build: str = 'block'
     progress: Progress = lambda what, share: None
+    calibration: Path | None = None
 
 
 def open_engine(
@@ -96,6 +100,7 @@ def open_engine(
     threads: int = 0,
     build: str = 'block',
     progress: Progress | None = None,
+    calibration: Path | None = None,
 ) -> DepthEngine:
     """
     Open a backend for a model, warmed up and checked against the plain network.
@@ -114,7 +119,9 @@ def open_engine(
     ):
         if value not in known:
             raise EngineError(f'{name} {value!r} is not known; expected one of {", ".join(known)}')
-    request = Request(model, device, precision, threads, build, progress or Request.progress)
+    request = Request(
+        model, device, precision, threads, build, progress or Request.progress, calibration
+    )
     if backend == 'auto':
         from fcrn_ros.engine.choice import open_fastest
 

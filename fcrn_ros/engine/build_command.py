@@ -1,0 +1,92 @@
+"""``fcrn build``: make what an engine needs ahead of time, and say how far it is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+
+from fcrn_ros.engine import BACKENDS, PRECISIONS, DepthEngine, open_engine
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``fcrn build``."""
+    parser.add_argument('model', nargs='?', default='', help='a shipped model or a path')
+    parser.add_argument('--backend', default='auto', choices=BACKENDS)
+    parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
+    parser.add_argument('--precision', default='auto', choices=PRECISIONS)
+    parser.add_argument('--threads', type=int, default=0, help='as the node will have them')
+    parser.add_argument(
+        '--calibration',
+        type=Path,
+        metavar='PATH',
+        help='pictures for int8: a folder, a video or a bag; default: the bundled clip',
+    )
+    parser.add_argument('--json', action='store_true', help='one JSON object a line')
+    # end when standard input does: a node's pipe
+    parser.add_argument('--follow-parent', action='store_true', help=argparse.SUPPRESS)
+
+
+def build(options: argparse.Namespace) -> int:
+    """Build an engine ahead of time, so that the node starts with it."""
+    report = _report_as_json if options.json else _Bar()
+    if options.follow_parent:
+        _end_with_the_parent()
+    engine = open_engine(
+        options.model,
+        options.backend,
+        options.device,
+        options.precision,
+        options.threads,
+        progress=report,
+        calibration=options.calibration,
+    )
+    _say(engine, options.json)
+    return 0
+
+
+def _say(engine: DepthEngine, as_json: bool) -> None:
+    found = {
+        'model': engine.spec.name,
+        'backend': engine.name,
+        'precision': engine.precision,
+        'device': engine.device,
+    }
+    print(json.dumps(found) if as_json else ', '.join(f'{k} {v}' for k, v in found.items()))
+
+
+def _report_as_json(what: str, share: float) -> None:
+    print(json.dumps({'what': what, 'share': share}), flush=True)
+
+
+class _Bar:
+    """A progress bar in the terminal, from the first report on."""
+
+    def __init__(self) -> None:
+        from rich.progress import Progress
+
+        self._progress = Progress(transient=True)
+        self._task = self._progress.add_task('building', total=1.0)
+        self._started = False
+
+    def __call__(self, what: str, share: float) -> None:
+        if not self._started:
+            self._started = True
+            self._progress.start()
+        self._progress.update(self._task, description=what, completed=share)
+        if share >= 1:
+            self._progress.stop()
+            self._started = False
+
+
+def _end_with_the_parent() -> None:
+    """End when standard input does: it is a pipe from the node that wants the engine."""
+
+    def watch() -> None:
+        sys.stdin.read()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
