@@ -94,7 +94,8 @@ def test_precisions_are_not_the_same_engine(tiny_model, batch, engine):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs an NVIDIA GPU')
 def test_engine_on_a_gpu_is_the_network(tiny_model, batch, plain):
-    engine = open_engine(str(tiny_model))
+    """Device and precision auto; more in test_cuda_runner.py."""
+    engine = open_engine(str(tiny_model), 'torch')
     assert (engine.name, engine.device, engine.precision) == ('torch', 'cuda:0', 'fp16')
     assert np.abs(engine.infer(batch) - plain).max() < 0.05
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from fcrn_ros.engine import EngineError, Request
 from fcrn_ros.engine.check import example, first_faithful, plain_output, require_batch
+from fcrn_ros.engine.cuda_runner import CudaRunner, exact_and_fastest
 from fcrn_ros.engine.threads import half_of_the_cores
 from fcrn_ros.model.fcrn import Fcrn
 from fcrn_ros.model.fused import fuse
 from fcrn_ros.model.weights import ModelSpec, load_model
 
+LOGGER = logging.getLogger(__name__)
 DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 
 
@@ -36,38 +40,65 @@ class TorchEngine:
         self.spec, self.device, self.precision = spec, device, precision
         try:
             batch = torch.from_numpy(example(spec)).to(device)
-            self._network = fuse(network, spec.mean, spec.std, DTYPES[precision], form, batch)
+            with exact_and_fastest(device):
+                fused = fuse(network, spec.mean, spec.std, DTYPES[precision], form, batch)
+            self._network = fused
+            self._run = CudaRunner(fused, device) if batch.is_cuda else self._run_on_cpu
         except RuntimeError as err:
-            raise EngineError(f'the network did not start on {device}: {err}') from err
+            raise EngineError(
+                f'the network did not start on {device}: {_first_line(err)}'
+            ) from err
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :class:`fcrn_ros.engine.DepthEngine`."""
         require_batch(batch, self.spec)
-        batch = np.require(batch, requirements=('C', 'W'))  # all that torch takes without a word
         try:
-            with torch.inference_mode():
-                output = self._network(torch.from_numpy(batch).to(self.device))
-                return output.float().cpu().numpy()
+            return self._run(batch)
         except RuntimeError as err:
-            raise EngineError(f'inference failed on {self.device}: {err}') from err
+            raise EngineError(f'inference failed on {self.device}: {_first_line(err)}') from err
+
+    @torch.inference_mode()
+    def _run_on_cpu(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        batch = np.require(batch, requirements=('C', 'W'))  # all that torch takes without a word
+        output: NDArray[np.float32] = self._network(torch.from_numpy(batch)).float().numpy()
+        return output
+
+
+def _first_line(err: RuntimeError) -> str:
+    """Return an error's first line; CUDA's errors go on with general advice."""
+    return str(err).partition('\n')[0]
 
 
 def open_torch(request: Request) -> TorchEngine:
     """
     Open the network in the first precision that computes it.
 
+    Device ``auto`` takes the CPU where the network does not run on the GPU; a named one stands
+    alone.
+
     :raises EngineError: the device or precision is not to be had, or the result is not the
         network's.
     :raises ModelError: the model is absent or damaged.
     """
-    precisions = find_precisions(request.precision, find_device(request.device))
+    device = find_device(request.device)
+    find_precisions(request.precision, device)  # before anything is loaded
     torch.set_num_threads(request.threads or half_of_the_cores())
     network, spec = load_model(request.model)
-    device = find_device(request.device)
     expected = plain_output(network, spec, example(spec))
-    return first_faithful(
-        precisions, lambda precision: TorchEngine(network, spec, device, precision), expected
-    )
+
+    def open_on(device: str) -> TorchEngine:
+        precisions = find_precisions(request.precision, device)
+        return first_faithful(
+            precisions, lambda precision: TorchEngine(network, spec, device, precision), expected
+        )
+
+    if request.device != 'auto' or device == 'cpu':
+        return open_on(device)
+    try:
+        return open_on(device)
+    except EngineError as err:
+        LOGGER.warning('taking the CPU: %s', err)
+    return open_on('cpu')
 
 
 def find_device(device: str) -> str:

@@ -7,6 +7,7 @@ faster than the separate operations. Elsewhere it is made of torch's ordinary fu
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ ACTIVATIONS: dict[str, tuple[str, list[float], Callable[[Tensor], Tensor]]] = {
 }
 
 
+@functools.cache  # asked for by every convolution of every frame
 def onednn_available() -> bool:
     """Whether this torch has oneDNN's fused convolutions."""
     return torch.backends.mkldnn.is_available() and hasattr(
@@ -78,18 +80,19 @@ class FusedConv(nn.Module):
     def _onednn(self, x: Tensor, residual: Tensor | None) -> Tensor:
         name, scalars, _ = ACTIVATIONS[self.activation]
         packed = self._packed_for(tuple(x.shape))
-        ops = torch.ops.mkldnn
+        ops = torch.ops.mkldnn  # overloads are named, so that PyTorch need not try which one fits
         if self.output_padding is not None:
-            y: Tensor = ops._convolution_transpose_pointwise(
+            y: Tensor = ops._convolution_transpose_pointwise.default(
                 x, packed, self.bias, *self._transposed_geometry(), name, scalars, ''
             )
             return y
         geometry = (self.padding, self.stride, [1, 1], self.groups)
         if residual is None:
-            y = ops._convolution_pointwise(x, packed, self.bias, *geometry, name, scalars, '')
+            pointwise = ops._convolution_pointwise.default
+            y = pointwise(x, packed, self.bias, *geometry, name, scalars, '')
         else:
             unary = None if name == 'none' else name
-            y = ops._convolution_pointwise(
+            y = ops._convolution_pointwise.binary(
                 x, residual, packed, self.bias, *geometry, 'add', 1.0, unary, scalars, ''
             )
         return y
