@@ -8,14 +8,14 @@ and what was expected; ``--verbose`` shows the traceback.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fcrn_ros import __version__
-from fcrn_ros.engine import build_command
+from fcrn_ros.bench import command as bench_command
+from fcrn_ros.engine import build_command, export_command
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -282,39 +282,15 @@ def evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-# -- bench -------------------------------------------------------------------------------------
-
-
-def _add_bench(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--model', default='')
-    parser.add_argument('--naive', action='store_true', help='add ResNet-50 and its naive form')
-    parser.add_argument(
-        '--end-to-end',
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help='measure the node in its own process too, over DDS',
-    )
-    parser.add_argument('--repeats', type=int, default=30)
-    parser.add_argument('--json', action='store_true')
-
-
-def bench(options: argparse.Namespace) -> int:
-    """Measure every stage on this machine."""
-    from fcrn_ros.bench import measure, table
-
-    rows = measure(options.model, options.naive, options.end_to_end, options.repeats)
-    print(json.dumps(rows, indent=2) if options.json else table(rows))
-    return 0
-
-
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Command]] = {
     'demo': (_add_demo, demo),
     'doctor': (_add_doctor, doctor),
     'models': (_add_models, models),
+    'export': (export_command.add_arguments, export_command.export),
     'build': (build_command.add_arguments, build_command.build),
     'train': (_add_train, train),
     'evaluate': (_add_evaluate, evaluate),
-    'bench': (_add_bench, bench),
+    'bench': (bench_command.add_arguments, bench_command.run),
 }
 
 if __name__ == '__main__':

@@ -33,6 +33,7 @@ DIAGNOSTICS = {
     'backend',
     'device',
     'precision',
+    'building',
     'images in',
     'frames out',
     'input rate [Hz]',
@@ -87,6 +88,7 @@ def pipeline(tiny_model, picture):
 def parameters(tiny_model, pipeline):
     return {
         'model': tiny_model,
+        'backend': 'torch',
         'precision': 'fp32',
         'min_range': pipeline.options.min_range,
         'max_range': pipeline.options.max_range,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 
-from fcrn_ros.doctor import graph, installation, middleware, report
+from fcrn_ros.doctor import engines, graph, installation, middleware, report
 from fcrn_ros.doctor.finding import PROBLEM, Finding
 
 __all__ = ['Finding', 'examine', 'run']
@@ -34,7 +34,7 @@ def examine(
     if not 0 < seconds <= MAX_SECONDS:
         raise ValueError(f'seconds is {seconds:g}; expected more than 0, at most {MAX_SECONDS:g}')
     ros = middleware.find_ros()
-    findings = installation.examine(model) + middleware.examine(ros)
+    findings = installation.examine(model) + engines.examine(model) + middleware.examine(ros)
     return findings + graph.examine(ros, image, camera_info, seconds)
 
 

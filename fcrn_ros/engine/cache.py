@@ -4,7 +4,7 @@ What an engine builds once and keeps: ONNX files, plans, reference depths, measu
 An artefact lies in ``$XDG_CACHE_HOME/fcrn_ros`` as one file: a line that names the format, a line
 of JSON with the key and the payload's sha256, the payload. The key holds everything that the
 payload depends on; a file whose key or checksum is not the expected one is treated as absent.
-Files are written whole and are private to the user. A lock file keeps two processes from building
+Files are written whole and are private to the user; another user's are not read. A lock file keeps two processes from building
 the same thing twice; the kernel releases it when its holder dies.
 """
 
@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -26,15 +27,17 @@ except ImportError:  # not a POSIX system: two processes may build the same thin
 
 LOGGER = logging.getLogger(__name__)
 MAGIC = b'fcrn_ros artefact 1\n'
+LEFTOVER_SECONDS = 3600.0  # a half-written file this old is nobody's any more
 Key = Mapping[str, str]
 
 
 def default_folder() -> Path:
     """Return ``$XDG_CACHE_HOME/fcrn_ros``, by default ``~/.cache/fcrn_ros``."""
     base = os.environ.get('XDG_CACHE_HOME', '')
-    # the XDG specification has relative paths ignored
-    root = Path(base) if os.path.isabs(base) else Path.home() / '.cache'
-    return root / 'fcrn_ros'
+    if os.path.isabs(base):  # the XDG specification has relative paths ignored
+        return Path(base, 'fcrn_ros')
+    home = os.path.expanduser('~')  # stays ~ for a user that the system does not know
+    return Path(home if os.path.isabs(home) else os.sep, '.cache', 'fcrn_ros')
 
 
 class Cache:
@@ -57,17 +60,12 @@ class Cache:
 
     def get(self, kind: str, key: Key) -> bytes | None:
         """Return an artefact's payload; None where it is absent, damaged or of another key."""
-        path = self.path(kind, key)
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as err:
-            self._complain(err)
+        content = self._read(self.path(kind, key))
+        if content is None:
             return None
         payload = _unpack(content, kind, key)
         if payload is None:
-            LOGGER.warning('%s is damaged: making it again', path)
+            LOGGER.warning('%s is damaged: making it again', self.path(kind, key))
         return payload
 
     def put(self, kind: str, key: Key, payload: bytes) -> bool:
@@ -90,7 +88,7 @@ class Cache:
 
     def get_or_make(self, kind: str, key: Key, make: Callable[[], bytes]) -> bytes:
         """Return an artefact, made and stored where it is absent; errors are those of ``make``."""
-        payload = self.get(kind, key)
+        payload = _unpack(self._read(self.path(kind, key)) or b'', kind, key)
         if payload is not None:
             return payload
         with self.lock(kind, key):
@@ -103,30 +101,38 @@ class Cache:
     @contextlib.contextmanager
     def lock(self, kind: str, key: Key) -> Iterator[None]:
         """Hold the artefact's lock; without one where the folder cannot be written."""
-        handle = self._open_lock(self.path(kind, key).with_suffix('.lock'))
+        path = self.path(kind, key)
+        handle = self._open_lock(path.with_name(f'{path.name}.lock'))
         try:
+            if handle is not None:
+                _wait_for(handle, path)
             yield
         finally:
             if handle is not None:
                 os.close(handle)
+
+    def _read(self, path: Path) -> bytes | None:
+        try:
+            with path.open('rb') as file:
+                owner = os.fstat(file.fileno()).st_uid
+                if owner in (os.geteuid(), 0):
+                    return file.read()
+            raise PermissionError(f'{path} belongs to user {owner}; expected your own')
+        except FileNotFoundError:
+            return None
+        except OSError as err:
+            self._complain(err)
+            return None
 
     def _open_lock(self, path: Path) -> int | None:
         if fcntl is None:
             return None
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as err:
             self._complain(err)
             return None
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            LOGGER.info('waiting for another process that builds %s', path.stem)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError as err:  # a file system without locks
-            self._complain(err)
-        return handle
 
     def _complain(self, err: OSError) -> None:
         if not self._complained:
@@ -134,8 +140,20 @@ class Cache:
             LOGGER.warning('the cache %s is not usable (%s): going on without', self.folder, err)
 
 
+def _wait_for(handle: int, path: Path) -> None:
+    """Take a lock; go on without it where the file system has none."""
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            LOGGER.info('waiting for another process that builds %s', path.name)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError as err:
+        LOGGER.info('%s cannot be locked (%s): another process may build it too', path, err)
+
+
 def _canonical(kind: str, key: Key) -> bytes:
-    return json.dumps({'kind': kind, **key}, sort_keys=True).encode()
+    return json.dumps({'kind': kind, 'key': dict(key)}, sort_keys=True).encode()
 
 
 def _pack(kind: str, key: Key, payload: bytes) -> bytes:
@@ -157,7 +175,7 @@ def _unpack(content: bytes, kind: str, key: Key) -> bytes | None:
 
 def _write_whole(path: Path, content: bytes) -> None:
     """Write beside the target, then rename: a reader sees the old file or the new one."""
-    _remove_leftovers(path)
+    _remove_leftovers(path.parent)
     handle, part = tempfile.mkstemp(prefix=f'{path.name}.', suffix='.part', dir=path.parent)
     try:
         with os.fdopen(handle, 'wb') as file:  # mkstemp made it private
@@ -170,7 +188,9 @@ def _write_whole(path: Path, content: bytes) -> None:
         raise
 
 
-def _remove_leftovers(path: Path) -> None:
-    """Remove what a killed process left half written; the lock says that no other one writes."""
-    for part in path.parent.glob(f'{path.name}.*.part'):
-        part.unlink(missing_ok=True)
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half written; a young file may be in another's hands."""
+    for part in folder.glob('*.part'):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime > LEFTOVER_SECONDS:
+                part.unlink()

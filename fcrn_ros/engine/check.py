@@ -8,6 +8,7 @@ PyTorch to trust it.
 from __future__ import annotations
 
 import io
+import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fcrn_ros import __version__
 from fcrn_ros.engine import DepthEngine, EngineError
 from fcrn_ros.engine.cache import Cache
 from fcrn_ros.model.weights import ModelSpec
@@ -41,6 +43,16 @@ def example(spec: ModelSpec) -> NDArray[np.uint8]:
     return picture.clip(0, 255).astype(np.uint8)[None]
 
 
+def network_key(spec: ModelSpec) -> dict[str, str]:
+    """
+    Return the part of a cache's key that says which network an artefact is of.
+
+    The weights alone do not: the same ones may be used at another input size.
+    """
+    names = ('sha256', 'architecture', 'input_size', 'mean', 'std')
+    return {name: json.dumps(getattr(spec, name), sort_keys=True) for name in names}
+
+
 def reference(model: str, spec: ModelSpec, cache: Cache) -> NDArray[np.float32]:
     """
     Return the plain float32 network's output for ``example``, (1, C, h, w) float32.
@@ -62,7 +74,8 @@ def reference(model: str, spec: ModelSpec, cache: Cache) -> NDArray[np.float32]:
         np.save(file, plain_output(network, spec, example(spec)), allow_pickle=False)
         return file.getvalue()
 
-    stored = cache.get_or_make('reference', {'sha256': spec.sha256}, make)
+    key = {'package': __version__, **network_key(spec)}
+    stored = cache.get_or_make('reference', key, make)
     output: NDArray[np.float32] = np.load(io.BytesIO(stored), allow_pickle=False)
     return output
 
@@ -93,10 +106,18 @@ def require_batch(batch: NDArray[np.uint8], spec: ModelSpec) -> None:
 
 
 def difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """Return the median relative difference of two outputs' depth; +Inf where it is not finite."""
+    """
+    Return the median relative difference of two outputs' depth.
+
+    :return: +Inf where what was found is not finite.
+    :raises EngineError: they differ in shape.
+    """
+    if found.shape != expected.shape:
+        raise EngineError(f'output is {found.shape}; expected {expected.shape}')
+    if not np.isfinite(found).all():
+        return float('inf')
     depth, other = found[:, 0], expected[:, 0]
-    error = float(np.median(np.abs(depth - other) / np.maximum(other, SMALLEST_DEPTH)))
-    return error if np.isfinite(found).all() else float('inf')
+    return float(np.median(np.abs(depth - other) / np.maximum(other, SMALLEST_DEPTH)))
 
 
 def first_faithful(
@@ -112,7 +133,7 @@ def first_faithful(
     :param expected: see :func:`reference`.
     :raises EngineError: not even the last one does, or it does not open.
     """
-    for precision in precisions:
+    for i, precision in enumerate(precisions):
         engine = open_one(precision)
         error = difference(engine.infer(example(engine.spec)), expected)
         if error <= TOLERANCE[precision]:
@@ -122,8 +143,8 @@ def first_faithful(
             f'{engine.name} {precision} on {engine.device} differs from the plain network by '
             f'{error:.2%} (median); expected at most {TOLERANCE[precision]:.2%}'
         )
-        if precision != precisions[-1]:
-            LOGGER.warning('%s: taking %s', message, precisions[-1])
+        if i + 1 < len(precisions):
+            LOGGER.warning('%s: taking %s', message, precisions[i + 1])
     raise EngineError(message)
 
 

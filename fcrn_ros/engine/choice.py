@@ -8,6 +8,7 @@ with.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import logging
@@ -18,13 +19,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fcrn_ros import __version__
-from fcrn_ros.engine import DepthEngine, EngineError, Request, open_backend
+from fcrn_ros.engine import (
+    DepthEngine,
+    EngineError,
+    NotBuilt,
+    Progress,
+    Request,
+    open_backend,
+)
 from fcrn_ros.engine.cache import Cache
-from fcrn_ros.engine.check import example
+from fcrn_ros.engine.check import example, network_key
 from fcrn_ros.engine.threads import half_of_the_cores
 from fcrn_ros.model.weights import ModelSpec, load_spec
 
@@ -32,6 +41,12 @@ LOGGER = logging.getLogger(__name__)
 SECONDS = 1.0  # that a candidate is timed
 # distributions whose versions decide what is fast
 LIBRARIES = ('torch', 'openvino', 'tensorrt', 'tensorrt-rtx')
+# backend -> modules, any of which it runs with
+MODULES = {
+    'tensorrt': ('tensorrt', 'tensorrt_rtx'),
+    'openvino': ('openvino',),
+    'torch': ('torch',),
+}
 Opener = Callable[[str, Request], DepthEngine]
 
 
@@ -42,10 +57,13 @@ def open_fastest(
     Open the fastest backend for a model on this machine.
 
     The first start times every candidate; later ones open the remembered winner, and time again
-    where that does not open any more. A single candidate is opened untimed.
+    where that does not open any more, or where a candidate had been refused. A single candidate
+    is opened untimed.
 
     :param opener: opens a backend by name.
     :raises EngineError: no candidate opens; the message has the reason of each.
+    :raises NotBuilt: nothing is remembered or its winner is not built, and ``build`` is
+        ``never``.
     """
     backends = candidates(request)
     if len(backends) == 1:
@@ -53,29 +71,45 @@ def open_fastest(
     cache = cache or Cache()
     spec = load_spec(request.model)
     key = _key(request, spec, backends)
-    remembered = _recall(cache, key)
-    if remembered is not None:
-        backend, precision = remembered
+    evidence = _evidence(cache, key)
+    # what was refused is tried again, but for a node that is not to wait
+    if evidence is not None and (not evidence['refused'] or request.build == 'never'):
+        backend, precision = (evidence['timed'][0][name] for name in ('backend', 'precision'))
         try:
             return opener(backend, replace(request, precision=precision))
+        except NotBuilt:
+            raise
         except EngineError as err:
             LOGGER.warning('%s %s was the fastest but: %s; timing again', backend, precision, err)
             cache.discard('choice', key)
+    if request.build == 'never':
+        raise NotBuilt(f'{" and ".join(backends)} have not been timed on this machine')
     return _measure(request, backends, cache, key, opener)
 
 
+def recall(request: Request, cache: Cache) -> list[dict[str, Any]] | None:
+    """
+    Return the figures that are remembered for a request, the fastest first; None without any.
+
+    :return: of each its backend, precision, device and median_ms.
+    :raises ModelError: the model is absent or damaged.
+    """
+    evidence = _evidence(cache, _key(request, load_spec(request.model), candidates(request)))
+    return None if evidence is None else evidence['timed']
+
+
 def candidates(request: Request) -> list[str]:
-    """Return the backends whose libraries are installed and fit the device, TensorRT first."""
-    on_gpu = request.device.startswith('cuda') or (request.device == 'auto' and has_nvidia_gpu())
-    names: dict[str, tuple[str, ...]] = {'torch': ('torch',), 'openvino': ('openvino',)}
-    if on_gpu:
-        names = {'tensorrt': ('tensorrt', 'tensorrt_rtx'), 'torch': ('torch',)}
+    """Return the backends that fit the request and whose libraries are installed."""
+    named_gpu = request.device.startswith('cuda')
+    fitting = ['tensorrt'] if named_gpu or (request.device == 'auto' and has_nvidia_gpu()) else []
+    fitting += [] if named_gpu else ['openvino']
+    fitting += [] if request.precision == 'int8' else ['torch']
     found = [
         backend
-        for backend, modules in names.items()
-        if any(importlib.util.find_spec(module) is not None for module in modules)
+        for backend in fitting
+        if any(importlib.util.find_spec(module) is not None for module in MODULES[backend])
     ]
-    return found or ['torch']  # which then says what is missing
+    return found or fitting[-1:]  # which then says what is missing
 
 
 def has_nvidia_gpu() -> bool:
@@ -92,15 +126,30 @@ def measure(
     :return: (median ms, engine), the fastest first; and why the others did not open.
     """
     timed: list[tuple[float, DepthEngine]] = []
-    refused = []
-    for backend in backends:
-        request.progress(f'timing {backend}', len(timed) / len(LIBRARIES))
+    refused, backends = [], list(backends)
+    for i, backend in enumerate(backends):
+        progress = _share_of(request.progress, i, len(backends))
+        progress(f'opening {backend}', 0.0)
         try:
-            engine = opener(backend, request)
+            engine = opener(backend, replace(request, progress=progress))
+            progress(f'timing {backend}', 1.0)
             timed.append((_median_ms(engine), engine))
         except EngineError as err:
             refused.append(f'{backend}: {err}')
+    request.progress('timed', 1.0)
     return sorted(timed, key=lambda entry: entry[0]), refused
+
+
+def _share_of(progress: Progress, part: int, parts: int) -> Progress:
+    """Return a progress that spans one part of the whole, and never goes back."""
+    highest = 0.0
+
+    def report(what: str, share: float) -> None:
+        nonlocal highest
+        highest = max(highest, min(share, 1.0))
+        progress(what, (part + highest) / parts)
+
+    return report
 
 
 def _measure(
@@ -111,21 +160,21 @@ def _measure(
         raise EngineError('no backend opens: ' + '; '.join(refused))
     for reason in refused:
         LOGGER.warning('backend auto leaves out %s', reason)
-    evidence = [
-        {
-            'backend': e.name,
-            'precision': e.precision,
-            'device': e.device,
-            'median_ms': round(ms, 3),
-        }
-        for ms, e in timed
-    ]
     winner = timed[0][1]
     table = ', '.join(f'{e.name} {e.precision} {ms:.1f} ms' for ms, e in timed)
     LOGGER.info('backend auto takes %s: %s', winner.name, table)
-    if not refused:  # what failed today is tried again tomorrow
-        cache.put('choice', key, json.dumps(evidence).encode())
+    evidence = {'timed': [_figures(ms, e) for ms, e in timed], 'refused': refused}
+    cache.put('choice', key, json.dumps(evidence).encode())
     return winner
+
+
+def _figures(ms: float, engine: DepthEngine) -> dict[str, Any]:
+    return {
+        'backend': engine.name,
+        'precision': engine.precision,
+        'device': engine.device,
+        'median_ms': round(ms, 3),
+    }
 
 
 def _median_ms(engine: DepthEngine) -> float:
@@ -138,12 +187,9 @@ def _median_ms(engine: DepthEngine) -> float:
     return float(np.median(times))
 
 
-def _recall(cache: Cache, key: dict[str, str]) -> tuple[str, str] | None:
+def _evidence(cache: Cache, key: dict[str, str]) -> dict[str, Any] | None:
     stored = cache.get('choice', key)
-    if stored is None:
-        return None
-    best = json.loads(stored)[0]
-    return best['backend'], best['precision']
+    return None if stored is None else json.loads(stored)
 
 
 def _key(request: Request, spec: ModelSpec, backends: list[str]) -> dict[str, str]:
@@ -151,7 +197,7 @@ def _key(request: Request, spec: ModelSpec, backends: list[str]) -> dict[str, st
     versions = {name: _version(name) for name in LIBRARIES}
     return {
         'package': __version__,
-        'weights': spec.sha256,
+        **network_key(spec),
         'device': request.device,
         'precision': request.precision,
         'threads': str(request.threads or half_of_the_cores()),
@@ -171,13 +217,16 @@ def _version(distribution: str) -> str:
 
 
 def processor_name() -> str:
-    """Return the processor's name, as the kernel has it."""
-    try:
-        lines = Path('/proc/cpuinfo').read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else platform.machine()
+    """Return the processor's name, as the kernel has it; a board's where it has a name."""
+    with contextlib.suppress(OSError):
+        board = Path('/proc/device-tree/model').read_text().strip('\0\n')
+        if board:
+            return board
+    with contextlib.suppress(OSError):
+        for line in Path('/proc/cpuinfo').read_text().splitlines():
+            if line.startswith('model name'):
+                return line.partition(':')[2].strip()
+    return platform.machine()
 
 
 def gpu_names() -> str:

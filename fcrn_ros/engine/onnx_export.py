@@ -67,7 +67,8 @@ def export(
         first that can hold the weights.
     :param batch: images at a time; 0 leaves it open.
     :raises ModelError: the model is absent or damaged.
-    :raises ValueError: the precision or form is not known, or the form cannot hold the weights.
+    :raises ValueError: the precision, form or batch is not one, or the form cannot hold the
+        weights.
     """
     network, spec = load_model(model)
     return network_to_onnx(network, spec, precision, form, batch)
@@ -79,6 +80,8 @@ def network_to_onnx(
     """Return a network in its plain form as ONNX; see :func:`export`."""
     if precision not in TYPES:
         raise ValueError(f'precision {precision!r}; expected one of {", ".join(TYPES)}')
+    if batch < 0:
+        raise ValueError(f'batch is {batch}; expected a number of images, or 0 for any')
     fused, form = _fused(network, spec, precision, form)
     graph = _Graph()
     boundary = _emit(graph, fused, spec)

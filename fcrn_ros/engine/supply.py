@@ -78,7 +78,7 @@ class EngineSupply:
             if self._build == 'never':
                 self._warn(f'{missing}: serving with {about}')
                 return engine
-            self._warn(f'{missing}: serving with {about} while it is made')
+            self._warn(f'{missing}: serving with {about} meanwhile')
             self._builder = Builder(self._backend, self._request, self._built)
             return engine
 
