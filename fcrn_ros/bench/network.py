@@ -1,23 +1,17 @@
-"""The network's time, plain, fused and naive, against the machine's matrix product."""
+"""The network's forms that no backend runs, plain and naive, and the operations it needs."""
 
 from __future__ import annotations
 
-from typing import Any
-
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from fcrn_ros.bench.timing import milliseconds, row
-from fcrn_ros.engine.torch_engine import DTYPES, find_device
-from fcrn_ros.model.fcrn import Architecture, Fcrn
-from fcrn_ros.model.fused import fuse
+from fcrn_ros.engine.torch_engine import find_device
+from fcrn_ros.model.fcrn import Fcrn
 from fcrn_ros.model.upsample import PHASE_OFFSETS, UnpoolConv, UpProj
-from fcrn_ros.model.weights import load_model
-
-MATRIX = 4096
-NAIVE_SIZE = (228, 304)
-Rows = list[dict[str, Any]]
+from fcrn_ros.model.weights import ModelSpec, architecture_of, load_model
 
 
 class NaiveUnpool(nn.Module):
@@ -46,90 +40,70 @@ def naive_form(network: Fcrn) -> Fcrn:
     """
     Replace every interleaved convolution by unpool + 5x5, in place.
 
-    :param network: of alignment ``bottom_right``, its phases' biases equal.
+    :raises ValueError: the network has no such form; see :func:`why_not_naive`.
     """
+    reason = why_not_naive(network)
+    if reason:
+        raise ValueError(f'no naive form: {reason}')
     for block in network.blocks:
         assert isinstance(block, UpProj)
         block.up1, block.up2 = NaiveUnpool(block.up1), NaiveUnpool(block.up2)  # type: ignore[assignment]
     return network
 
 
-def ceilings(repeats: int) -> Rows:
-    """Return what a large matrix product reaches here, per precision [TFLOP/s]."""
-    rows = []
-    device = find_device('auto')
-    for precision in _precisions(device):
-        a = torch.randn(MATRIX, MATRIX).to(DTYPES[precision]).to(device)
-
-        def product(a: Tensor = a) -> None:
-            _finished(a @ a)
-
-        ms = milliseconds(product, max(3, repeats // 10))
-        tflops = 2 * MATRIX**3 / ms['median'] / 1e9
-        what = f'matrix product {MATRIX}'
-        rows.append(row(what, ms, precision=precision, tflops=round(tflops, 3)))
-    return rows
+def why_not_naive(network: Fcrn) -> str:
+    """Return why a network is not the sum of unpool + 5x5 convolutions; '' where it is."""
+    architecture = network.architecture
+    if architecture.block != 'upproj':
+        return f'its blocks are {architecture.block}; expected upproj'
+    if architecture.alignment != 'bottom_right':
+        return f'its alignment is {architecture.alignment}; expected bottom_right'
+    for module in network.modules():
+        if isinstance(module, UnpoolConv):
+            first, *others = (phase.bias for phase in module.phases)
+            if not all(torch.equal(first, bias) for bias in others):  # type: ignore[arg-type]
+                return 'its four phases have different biases; one 5x5 convolution has one'
+    return ''
 
 
-def _precisions(device: str) -> tuple[str, ...]:
-    return ('fp32', 'fp16', 'bf16') if device.startswith('cuda') else ('fp32', 'bf16')
+class FormEngine:
+    """
+    A model in PyTorch, float32, without any of an engine's work; with an engine's method.
+
+    :param form: ``plain`` or ``naive``.
+    :raises ValueError: the model has no such form.
+    """
+
+    name, precision = 'torch', 'fp32'
+
+    def __init__(self, model: str, form: str, device: str, threads: int) -> None:
+        torch.set_num_threads(threads)
+        network, self.spec = load_model(model)
+        self.device = find_device(device)
+        layout = torch.channels_last if form == 'plain' else torch.contiguous_format
+        network = naive_form(network) if form == 'naive' else network
+        self.network = network.to(self.device).to(memory_format=layout)  # type: ignore[call-overload]
+        self._layout = layout
+        mean, std = torch.tensor(self.spec.mean), torch.tensor(self.spec.std)
+        self._mean, self._std = mean.to(self.device), std.to(self.device)
+
+    @torch.inference_mode()
+    def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See :class:`fcrn_ros.engine.DepthEngine`."""
+        x = torch.from_numpy(batch).to(self.device).float()
+        x = ((x - self._mean) / self._std).permute(0, 3, 1, 2)
+        output: Tensor = self.network(x.contiguous(memory_format=self._layout))
+        return output.cpu().numpy()
 
 
-def _finished(y: Tensor) -> None:
-    if y.is_cuda:
-        torch.cuda.synchronize()
+def operations(spec: ModelSpec) -> float:
+    """
+    Return what one image needs in the interleaved form, two operations a multiply-accumulate.
 
-
-def model_rows(model: str, repeats: int, peak: dict[str, float]) -> Rows:
-    """Time a model on disk: plain and fused, per precision."""
-    network, spec = load_model(model)
-    return _network_rows(network, spec.name, spec.input_size, repeats, peak)
-
-
-def naive_rows(repeats: int, peak: dict[str, float]) -> Rows:
-    """Time ResNet-50 with up-projection at 228 x 304: naive, plain and fused."""
-    torch.manual_seed(0)
-    network = Fcrn(Architecture('resnet50')).eval()
-    name = 'resnet50 upproj (random)'
-    rows = _network_rows(network, name, NAIVE_SIZE, max(5, repeats // 3), peak)
-    x = torch.randn(1, 3, *NAIVE_SIZE)
-    naive = naive_form(network)
-    with torch.inference_mode():
-        ms = milliseconds(lambda: naive(x), max(5, repeats // 3))
-    threads = torch.get_num_threads()
-    rows.append(row('network', ms, name, 'torch', 'fp32', 'naive', threads=threads))
-    for entry in rows:
-        entry['gain'] = round(ms['median'] / entry['ms']['median'], 2)
-    return rows
-
-
-@torch.inference_mode()
-def _network_rows(
-    network: Fcrn, name: str, size: tuple[int, int], repeats: int, peak: dict[str, float]
-) -> Rows:
-    rows = []
-    device = find_device('auto')
-    batch = torch.randint(0, 256, (1, *size, 3), dtype=torch.uint8, device=device)
-    flops = _flops(network, size)
-    plain = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    x = torch.randn(1, 3, *size, device=device).contiguous(memory_format=torch.channels_last)
-    ms = milliseconds(lambda: _finished(plain(x)), repeats)
-    threads = torch.get_num_threads()
-    about: dict[str, Any] = {'model': name, 'backend': 'torch', 'flops': flops, 'threads': threads}
-    rows.append(row('network', ms, precision='fp32', form='plain', peak=peak['fp32'], **about))
-    for precision in _precisions(device):
-        dtype = DTYPES[precision]
-        fused = fuse(network, (0.0,) * 3, (255.0,) * 3, dtype, 'auto', batch)
-        ms = milliseconds(lambda f=fused: _finished(f(batch)), repeats)  # type: ignore[misc]
-        form = 'fused: ' + ', '.join(sorted(set(fused.forms)))
-        rows.append(
-            row('network', ms, precision=precision, form=form, peak=peak[precision], **about)
-        )
-    return rows
-
-
-def _flops(network: Fcrn, size: tuple[int, int]) -> float:
-    """Return the operations that the interleaved form needs, two a multiply-accumulate."""
-    with FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, 3, *size, device=next(network.parameters()).device))
+    Counted on shapes alone: nothing is computed.
+    """
+    with torch.device('meta'):
+        network = Fcrn(architecture_of(spec)).eval()
+        with FlopCounterMode(display=False) as counter:
+            network(torch.zeros(1, 3, *spec.input_size))
     return float(counter.get_total_flops())

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 WARM_UP = 3
+UNTIMED: dict[str, float | None] = {'median': None, 'p95': None, 'p99': None}
 
 
-def milliseconds(call: Callable[[], object], repeats: int) -> dict[str, float]:
+def milliseconds(
+    call: Callable[[], object], repeats: int, warm_up: int = WARM_UP
+) -> dict[str, float]:
     """Return median, p95 and p99 of a call's duration [ms], after a warm-up."""
-    for _ in range(WARM_UP):
+    for _ in range(warm_up):
         call()
     times = []
     for _ in range(repeats):
@@ -36,6 +39,7 @@ def row(
     backend: str | None = None,
     precision: str | None = None,
     form: str | None = None,
+    batch: int = 1,
     flops: float = 0.0,
     peak: float = 0.0,
     **more: Any,
@@ -43,18 +47,21 @@ def row(
     """
     Return one row of the benchmark.
 
-    :param flops: of one call; with ``peak`` [TFLOP/s] they give the share of the ceiling.
+    :param ms: of one call; ``{}`` where it did not run.
+    :param batch: images in one call.
+    :param flops: of one image; with ``peak`` [TFLOP/s] they give the share of the ceiling.
     """
-    share = flops / (ms['median'] * 1e9) / peak if flops and peak else None
+    median = ms.get('median')
+    share = flops * batch / (median * 1e9) / peak if median and flops and peak else None
     return {
         'what': what,
         'model': model,
         'backend': backend,
         'precision': precision,
         'form': form,
-        'batch': 1,
-        'ms': ms,
-        'images_per_s': round(1e3 / ms['median'], 1) if model else None,
+        'batch': batch,
+        'ms': ms or UNTIMED,
+        'images_per_s': round(1e3 * batch / median, 2) if model and median else None,
         'share_of_ceiling': None if share is None else round(share, 3),
         **more,
     }
