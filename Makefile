@@ -37,10 +37,11 @@ $(BIN)/python:
 
 $(VENV)/demo.done: setup.py | $(BIN)/python
 	@echo 'installing into $(VENV): PyTorch is the large part, some minutes on a slow line'
-	$(PIP) -e '.[$(ROS)demo]'
+	$(PIP) -e '.[$(ROS)demo,openvino]'
 	@touch $@
 
 $(VENV)/test.done: setup.py | $(BIN)/python
 	@echo 'installing into $(VENV): PyTorch is the large part, some minutes on a slow line'
-	$(PIP) -e '.[$(ROS)demo,train,dev]'
+	$(PIP) wheel  # TensorRT for RTX builds its own with it
+	$(PIP) -e '.[$(ROS)demo,train,openvino,int8,import,export,tensorrt_rtx,dev]'
 	@touch $@ $(VENV)/demo.done

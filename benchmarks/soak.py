@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from fcrn_ros.demo.process import NodeProcess, prepare_environment
-from fcrn_ros.demo.sources import bundled_clip
+from fcrn_ros.sources import bundled_clip
 
 WINDOW = 30.0  # [s]
 

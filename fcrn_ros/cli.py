@@ -117,7 +117,7 @@ def demo(options: argparse.Namespace) -> int:
 
     prepare_environment()
     from fcrn_ros.demo.run import run_demo
-    from fcrn_ros.demo.sources import open_source
+    from fcrn_ros.sources import open_source
 
     source = open_source(
         options.bag,

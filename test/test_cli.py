@@ -270,17 +270,6 @@ def test_train_says_what_is_wrong(capsys, pairs, tmp_path):
 # bench, doctor, demo: what they are given and what becomes of it
 
 
-def test_bench_in_json(capsys, monkeypatch):
-    bench = importlib.import_module('fcrn_ros.bench')
-    calls = []
-    rows = [{'what': 'network', 'ms': {'median': 4.5}}]
-    monkeypatch.setattr(bench, 'measure', lambda *given: calls.append(given) or rows)
-    arguments = ['bench', '--json', '--model', 'tiny', '--naive', '--repeats', '4']
-    assert main([*arguments, '--no-end-to-end']) == 0
-    assert json.loads(capsys.readouterr().out) == rows
-    assert calls == [('tiny', True, False, 4)]
-
-
 @pytest.mark.parametrize('status', [0, 1])
 def test_doctor_gives_its_own_status(monkeypatch, status):
     doctor = importlib.import_module('fcrn_ros.doctor')

@@ -35,7 +35,6 @@ WITHOUT_TORCH = (
     'cli',
     'cloud',
     'colormap',
-    'demo.sources',
     'engine',
     'health',
     'image',
@@ -45,6 +44,7 @@ WITHOUT_TORCH = (
     'recording',
     'scale',
     'share',
+    'sources',
     'worker',
 )
 BLOCKER = """
@@ -110,7 +110,7 @@ def _require_clean(process):
 
 def test_everything_but_the_shell_imports_without_ros_and_tensorrt():
     names = [n for n in _modules() if n not in NEED_ROS and not n.endswith('__main__')]
-    assert len(names) > 25 and 'pipeline' in names and 'demo.sources' in names
+    assert len(names) > 25 and 'pipeline' in names and 'sources' in names
     _require_clean(_import(names, (*ROS, 'tensorrt')))
 
 

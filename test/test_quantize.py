@@ -11,9 +11,9 @@ import pytest
 
 from fcrn_ros.engine import EngineError, NotBuilt, Request, calibration, quantize
 from fcrn_ros.engine.cache import Cache
-from fcrn_ros.engine.calibration import calibration_pictures
+from fcrn_ros.engine.int8.calibration import calibration_pictures
+from fcrn_ros.engine.int8.quantize import LIMIT, Quantized, cost, quantized, require_cheap
 from fcrn_ros.engine.onnx_artefact import exported
-from fcrn_ros.engine.quantize import LIMIT, Quantized, cost, quantized, require_cheap
 from fcrn_ros.model.weights import load_spec
 
 onnx = pytest.importorskip('onnx', reason='needs onnx')
@@ -213,7 +213,7 @@ def test_progress_rises_to_the_end_of_the_pictures(run):
 
 def test_unsigned_bytes_become_signed_ones_of_the_same_range():
     """255 steps of 0.1 are 25.5, which are 127 steps of 0.2008."""
-    from fcrn_ros.engine.nncf_process import make_signed
+    from fcrn_ros.engine.int8.nncf_process import make_signed
 
     def graph(zero):
         helper, kinds = onnx.helper, onnx.TensorProto
@@ -362,7 +362,7 @@ def test_artefact_is_packed_and_unpacked():
 
 
 def test_import_brings_neither_torch_nor_nncf():
-    code = 'import sys, fcrn_ros.engine.quantize; print({"torch", "nncf"} & set(sys.modules))'
+    code = 'import sys, fcrn_ros.engine.int8.quantize; print({"torch", "nncf"} & set(sys.modules))'
     done = subprocess.run(
         [sys.executable, '-c', code],
         cwd=Path(quantize.__file__).parents[2],

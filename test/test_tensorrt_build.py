@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from small_models import network_and_spec, small_onnx
 
-from fcrn_ros.engine import EngineError, tensorrt_build
-from fcrn_ros.engine.quantize import FLOAT_NODES, quantize
-from fcrn_ros.engine.tensorrt_build import build, expected_io, node_types, parse
-from fcrn_ros.engine.tensorrt_library import Library, Target, load_library
-from fcrn_ros.engine.tensorrt_progress import Phases
+from fcrn_ros.engine import EngineError
+from fcrn_ros.engine.int8.quantize import FLOAT_NODES, quantize
+from fcrn_ros.engine.tensorrt import build as tensorrt_build
+from fcrn_ros.engine.tensorrt.build import build, expected_io, node_types, parse
+from fcrn_ros.engine.tensorrt.library import Library, Target, load_library
+from fcrn_ros.engine.tensorrt.progress import Phases
 from fcrn_ros.model.encoder import ENCODERS
 from fcrn_ros.model.upsample import BLOCKS
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,14 +16,14 @@ from fcrn_ros.engine import (
     EngineError,
     NotBuilt,
     Request,
-    cuda_memory,
     open_engine,
-    tensorrt_engine,
 )
 from fcrn_ros.engine.cache import Cache
-from fcrn_ros.engine.cuda_memory import CudaError, Gpu, call, find_gpu
-from fcrn_ros.engine.tensorrt_engine import MEMORY_IS_FULL, UnloadablePlan, open_tensorrt
-from fcrn_ros.engine.tensorrt_library import (
+from fcrn_ros.engine.tensorrt import cuda_memory
+from fcrn_ros.engine.tensorrt import engine as tensorrt_engine
+from fcrn_ros.engine.tensorrt.cuda_memory import CudaError, Gpu, call, find_gpu
+from fcrn_ros.engine.tensorrt.engine import MEMORY_IS_FULL, UnloadablePlan, open_tensorrt
+from fcrn_ros.engine.tensorrt.library import (
     LONGEST_REASON,
     Library,
     builder_flags,
@@ -33,7 +34,7 @@ from fcrn_ros.engine.tensorrt_library import (
 )
 from fcrn_ros.model.weights import save_model
 
-REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(tensorrt_engine.__file__)))
+REPOSITORY = str(Path(tensorrt_engine.__file__).parents[3])
 ADA = Gpu(0, 'NVIDIA RTX 4090', '8.9')
 
 
@@ -311,8 +312,8 @@ def opened(small, tmp_path, monkeypatch):
     def open_with(loads, **changes):
         expected = np.ones((1, 2, 32, 48), np.float32)
         monkeypatch.setattr('fcrn_ros.engine.check.WARM_UP_SECONDS', 0.0)
-        monkeypatch.setattr('fcrn_ros.engine.tensorrt_plan.build', build)
-        monkeypatch.setattr('fcrn_ros.engine.tensorrt_plan._export', lambda *_: b'')
+        monkeypatch.setattr('fcrn_ros.engine.tensorrt.plan.build', build)
+        monkeypatch.setattr('fcrn_ros.engine.tensorrt.plan._export', lambda *_: b'')
         monkeypatch.setattr(tensorrt_engine, 'find_gpu', lambda device: ADA)
         monkeypatch.setattr(tensorrt_engine, 'reference', lambda *_: expected)
         monkeypatch.setattr(tensorrt_engine, 'TensorRtEngine', loads)

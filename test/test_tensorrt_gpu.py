@@ -8,15 +8,17 @@ import cv2
 import numpy as np
 import pytest
 
-from fcrn_ros.demo.sources import bundled_clip
-from fcrn_ros.engine import EngineError, Request, tensorrt_engine, tensorrt_plan
+from fcrn_ros.engine import EngineError, Request
 from fcrn_ros.engine.cache import Cache
 from fcrn_ros.engine.check import TOLERANCE, plain_output
-from fcrn_ros.engine.cuda_memory import call, find_gpu
-from fcrn_ros.engine.tensorrt_engine import TensorRtEngine, UnloadablePlan, open_tensorrt
-from fcrn_ros.engine.tensorrt_library import find_target, load_library
-from fcrn_ros.engine.tensorrt_plan import load_plan
+from fcrn_ros.engine.tensorrt import engine as tensorrt_engine
+from fcrn_ros.engine.tensorrt import plan as tensorrt_plan
+from fcrn_ros.engine.tensorrt.cuda_memory import call, find_gpu
+from fcrn_ros.engine.tensorrt.engine import TensorRtEngine, UnloadablePlan, open_tensorrt
+from fcrn_ros.engine.tensorrt.library import find_target, load_library
+from fcrn_ros.engine.tensorrt.plan import load_plan
 from fcrn_ros.model.weights import load_model, load_spec
+from fcrn_ros.sources import bundled_clip
 
 
 def _gpus():

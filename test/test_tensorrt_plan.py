@@ -12,20 +12,21 @@ import pytest
 import torch
 from small_models import SPEC, network_and_spec
 
-from fcrn_ros.engine import EngineError, NotBuilt, Request, tensorrt_plan
+from fcrn_ros.engine import EngineError, NotBuilt, Request
 from fcrn_ros.engine import cache as cache_module
 from fcrn_ros.engine.cache import Cache
-from fcrn_ros.engine.cuda_memory import Gpu
-from fcrn_ros.engine.quantize import KIND, Quantized, int8_key
-from fcrn_ros.engine.tensorrt_library import Target, find_target, load_library
-from fcrn_ros.engine.tensorrt_plan import build_plan, load_plan, plan_key
+from fcrn_ros.engine.int8.quantize import KIND, Quantized, int8_key
+from fcrn_ros.engine.tensorrt import plan as tensorrt_plan
+from fcrn_ros.engine.tensorrt.cuda_memory import Gpu
+from fcrn_ros.engine.tensorrt.library import Target, find_target, load_library
+from fcrn_ros.engine.tensorrt.plan import build_plan, load_plan, plan_key
 from fcrn_ros.model.weights import load_spec, save_model
 
 pytest.importorskip('onnx', reason='needs onnx, which plans are built from')
 pytest.importorskip('tensorrt_rtx', reason='needs tensorrt_rtx, which builds plans without a GPU')
 pytestmark = pytest.mark.usefixtures('one_thread')
 
-REPOSITORY = Path(tensorrt_plan.__file__).parents[2]
+REPOSITORY = Path(tensorrt_plan.__file__).parents[3]
 
 
 @pytest.fixture(scope='module')
@@ -200,10 +201,10 @@ def test_building_ahead_leaves_all_that_the_robot_needs(small, tmp_path, plan, c
     code = """
 for name in ('torch', 'onnx'):
     sys.modules[name] = None
-import fcrn_ros.engine.tensorrt_engine
+import fcrn_ros.engine.tensorrt.engine
 from fcrn_ros.engine import Request
 from fcrn_ros.engine.cache import Cache
-from fcrn_ros.engine.tensorrt_plan import build_plan
+from fcrn_ros.engine.tensorrt.plan import build_plan
 build_plan(Request(sys.argv[1], precision='fp16', build='never'), cache=Cache(Path(sys.argv[2])))
 print('torch', sys.modules['torch'])
 """
@@ -297,10 +298,11 @@ import time
 from pathlib import Path
 """
 LOAD = """
-from fcrn_ros.engine import Request, tensorrt_build
+from fcrn_ros.engine import Request
+from fcrn_ros.engine.tensorrt import build as tensorrt_build
 from fcrn_ros.engine.cache import Cache
-from fcrn_ros.engine.tensorrt_library import Target, load_library
-from fcrn_ros.engine.tensorrt_plan import load_plan
+from fcrn_ros.engine.tensorrt.library import Target, load_library
+from fcrn_ros.engine.tensorrt.plan import load_plan
 
 model, folder, marker = sys.argv[1:]
 serialize = tensorrt_build._serialize
@@ -362,7 +364,7 @@ def test_ctrl_c_ends_a_build(small, tmp_path):
 import os, signal, threading
 from fcrn_ros.engine import Request
 from fcrn_ros.engine.cache import Cache
-from fcrn_ros.engine.tensorrt_plan import build_plan
+from fcrn_ros.engine.tensorrt.plan import build_plan
 
 said = []
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from fcrn_ros.bench.timing import milliseconds, percentiles, row
 from fcrn_ros.demo.process import prepare_environment
-from fcrn_ros.demo.sources import bundled_clip
+from fcrn_ros.sources import bundled_clip
 
 SECONDS = 20.0
 

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fcrn_ros.demo.sources import IMAGE_SUFFIXES
 from fcrn_ros.recording import read_bag
 from fcrn_ros.share import share_folder
+from fcrn_ros.sources import IMAGE_SUFFIXES
 
 COUNT = 8
 

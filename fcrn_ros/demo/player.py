@@ -15,9 +15,9 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.demo.sources import Source, bundled_clip
 from fcrn_ros.messages import color_to_msg, header_of
 from fcrn_ros.recording import Frame
+from fcrn_ros.sources import Source, bundled_clip
 
 FRAME_ID = 'camera_color_optical_frame'
 

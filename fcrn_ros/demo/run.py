@@ -22,7 +22,7 @@ from fcrn_ros.demo.process import NodeProcess
 from fcrn_ros.demo.recorder import Recorder
 from fcrn_ros.demo.report import draw_cloud, draw_depth, write_summary
 from fcrn_ros.demo.session import KEPT, Receiver
-from fcrn_ros.demo.sources import Source
+from fcrn_ros.sources import Source
 from fcrn_ros.training.metrics import summarise
 
 START_SECONDS = 180.0  # the first import of torch from a cold disk takes its time

@@ -22,7 +22,11 @@ from fcrn_ros.model.weights import ModelSpec
 LOGGER = logging.getLogger(__name__)
 # backend -> its module, the function in it, what has to be installed
 OPENERS = {
-    'tensorrt': ('tensorrt_engine', 'open_tensorrt', 'TensorRT'),
+    'tensorrt': (
+        'tensorrt.engine',
+        'open_tensorrt',
+        "TensorRT: pip install 'fcrn_ros[tensorrt]' or 'fcrn_ros[tensorrt_rtx]'",
+    ),
     'openvino': ('openvino_engine', 'open_openvino', "OpenVINO: pip install 'fcrn_ros[openvino]'"),
     'torch': ('torch_engine', 'open_torch', 'PyTorch: pip install torch'),
 }

@@ -9,7 +9,16 @@ import sys
 import threading
 from pathlib import Path
 
-from fcrn_ros.engine import BACKENDS, PRECISIONS, DepthEngine, open_engine
+from fcrn_ros.engine import (
+    BACKENDS,
+    PRECISIONS,
+    DepthEngine,
+    EngineError,
+    Progress,
+    Request,
+    open_engine,
+)
+from fcrn_ros.engine.cache import Cache
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='PATH',
         help='pictures for int8: a folder, a video or a bag; default: the bundled clip',
     )
+    parser.add_argument(
+        '--capability',
+        default='',
+        choices=('any', '7.5'),
+        help='a TensorRT plan for another machine: any is every GPU from Ampere on, 7.5 Turing',
+    )
     parser.add_argument('--json', action='store_true', help='one JSON object a line')
     # end when standard input does: a node's pipe
     parser.add_argument('--follow-parent', action='store_true', help=argparse.SUPPRESS)
@@ -35,6 +50,8 @@ def build(options: argparse.Namespace) -> int:
     report = _report_as_json if options.json else _Bar()
     if options.follow_parent:
         _end_with_the_parent()
+    if options.capability:
+        return _build_for_another_machine(options, report)
     engine = open_engine(
         options.model,
         options.backend,
@@ -45,6 +62,20 @@ def build(options: argparse.Namespace) -> int:
         calibration=options.calibration,
     )
     _say(engine, options.json)
+    return 0
+
+
+def _build_for_another_machine(options: argparse.Namespace, report: Progress) -> int:
+    if options.backend != 'tensorrt':
+        raise EngineError(
+            f'--capability is for a TensorRT plan; expected --backend tensorrt, '
+            f'found {options.backend}'
+        )
+    from fcrn_ros.engine.tensorrt.plan import build_plan
+
+    request = Request(options.model, 'auto', options.precision, progress=report)
+    plan = build_plan(request, options.capability)
+    print(f'a plan of {len(plan) / 1e6:.1f} MB is in {Cache().folder}')
     return 0
 
 

@@ -4,8 +4,8 @@ What an engine builds once and keeps: ONNX files, plans, reference depths, measu
 An artefact lies in ``$XDG_CACHE_HOME/fcrn_ros`` as one file: a line that names the format, a line
 of JSON with the key and the payload's sha256, the payload. The key holds everything that the
 payload depends on; a file whose key or checksum is not the expected one is treated as absent.
-Files are written whole and are private to the user; another user's are not read. A lock file keeps two processes from building
-the same thing twice; the kernel releases it when its holder dies.
+Files are written whole and are private to the user; another user's are not read. A lock file keeps
+two processes from building the same thing twice; the kernel releases it when its holder dies.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ class TorchEngine:
     :param precision: a key of ``DTYPES``.
     :param form: of the unpooled convolutions; see :mod:`fcrn_ros.model.fused`.
     :raises EngineError: the network did not start.
+    :ivar forms: that were taken, block by block.
     """
 
     name = 'torch'
@@ -42,6 +43,7 @@ class TorchEngine:
             batch = torch.from_numpy(example(spec)).to(device)
             with exact_and_fastest(device):
                 fused = fuse(network, spec.mean, spec.std, DTYPES[precision], form, batch)
+            self.forms: list[str] = fused.forms
             self._network = fused
             self._run = CudaRunner(fused, device) if batch.is_cuda else self._run_on_cpu
         except RuntimeError as err:

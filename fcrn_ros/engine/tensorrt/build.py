@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fcrn_ros.engine import EngineError, Progress
-from fcrn_ros.engine.cuda_memory import use_gpu
-from fcrn_ros.engine.tensorrt_caches import Timings
-from fcrn_ros.engine.tensorrt_library import (
+from fcrn_ros.engine.tensorrt.caches import Timings
+from fcrn_ros.engine.tensorrt.cuda_memory import use_gpu
+from fcrn_ros.engine.tensorrt.library import (
     ANY,
     Library,
     Target,
@@ -22,7 +22,7 @@ from fcrn_ros.engine.tensorrt_library import (
     network_flags,
     states_types,
 )
-from fcrn_ros.engine.tensorrt_progress import Phases, monitor
+from fcrn_ros.engine.tensorrt.progress import Phases, monitor
 from fcrn_ros.model.weights import ModelSpec
 
 LOGGER = logging.getLogger(__name__)

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from fcrn_ros import sources
 from fcrn_ros.camera import Camera
-from fcrn_ros.demo import sources
-from fcrn_ros.demo.sources import CLIP_RATE, Source, open_source
 from fcrn_ros.recording import Frame
 from fcrn_ros.share import share_folder
+from fcrn_ros.sources import CLIP_RATE, Source, open_source
 
 INTRINSICS = (9.0, 8.0, 3.5, 2.0)
 

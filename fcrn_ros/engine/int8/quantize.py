@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from fcrn_ros import __version__
 from fcrn_ros.engine import DepthEngine, EngineError, NotBuilt, Progress, Request
 from fcrn_ros.engine.cache import Cache
-from fcrn_ros.engine.calibration import calibration_pictures
 from fcrn_ros.engine.check import SMALLEST_DEPTH, network_key
+from fcrn_ros.engine.int8.calibration import calibration_pictures
 from fcrn_ros.engine.onnx_artefact import exported
 from fcrn_ros.model.weights import ModelSpec
 
@@ -159,11 +159,11 @@ def quantize(
     model: bytes, pictures: NDArray[np.uint8], options: dict[str, object], progress: Progress
 ) -> bytes:
     """
-    Run :mod:`fcrn_ros.engine.nncf_process` on a model.
+    Run :mod:`fcrn_ros.engine.int8.nncf_process` on a model.
 
     :param model: float32 ONNX, serialized.
     :param pictures: (N, H, W, 3) uint8 RGB to calibrate with.
-    :param options: see :func:`fcrn_ros.engine.nncf_process.quantize`.
+    :param options: see :func:`fcrn_ros.engine.int8.nncf_process.quantize`.
     :raises EngineError: NNCF is not installed, or failed.
     """
     with tempfile.TemporaryDirectory(prefix='fcrn_ros-') as name:
@@ -182,7 +182,7 @@ def quantize(
 def _follow(folder: Path, errors: object, progress: Progress) -> int:
     """Run the process to its end; return its exit status."""
     process = subprocess.Popen(
-        [sys.executable, '-m', 'fcrn_ros.engine.nncf_process', str(folder)],
+        [sys.executable, '-m', 'fcrn_ros.engine.int8.nncf_process', str(folder)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=errors,  # type: ignore[call-overload]

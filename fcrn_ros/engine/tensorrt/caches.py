@@ -6,8 +6,8 @@ import hashlib
 from typing import Any
 
 from fcrn_ros.engine.cache import Cache
-from fcrn_ros.engine.cuda_memory import Gpu
-from fcrn_ros.engine.tensorrt_library import Library, Target
+from fcrn_ros.engine.tensorrt.cuda_memory import Gpu
+from fcrn_ros.engine.tensorrt.library import Library, Target
 
 
 class Timings:

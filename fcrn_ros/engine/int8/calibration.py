@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fcrn_ros.demo.sources import open_source
 from fcrn_ros.model.weights import ModelSpec
 from fcrn_ros.recording import Frame, read_bag
 from fcrn_ros.share import share_folder
+from fcrn_ros.sources import open_source
 
 COUNT = 48  # 32 to calibrate with, 16 held out
 FEWEST = 12

@@ -17,11 +17,11 @@ from fcrn_ros import __version__
 from fcrn_ros.engine import EngineError, NotBuilt, Request
 from fcrn_ros.engine.cache import Cache
 from fcrn_ros.engine.check import network_key, reference
-from fcrn_ros.engine.cuda_memory import find_gpu
-from fcrn_ros.engine.quantize import quantized
-from fcrn_ros.engine.tensorrt_build import BATCH, build
-from fcrn_ros.engine.tensorrt_caches import Timings
-from fcrn_ros.engine.tensorrt_library import (
+from fcrn_ros.engine.int8.quantize import quantized
+from fcrn_ros.engine.tensorrt.build import BATCH, build
+from fcrn_ros.engine.tensorrt.caches import Timings
+from fcrn_ros.engine.tensorrt.cuda_memory import find_gpu
+from fcrn_ros.engine.tensorrt.library import (
     ANY,
     TURING,
     Library,

@@ -1,5 +1,7 @@
 """
-Quantisation by NNCF, in a process of its own: ``python -m fcrn_ros.engine.nncf_process FOLDER``.
+Quantisation by NNCF, in a process of its own.
+
+It is ``python -m fcrn_ros.engine.int8.nncf_process FOLDER``.
 
 NNCF takes gigabytes, draws progress bars, changes the class of every later logger and reports its
 use to its makers; none of that belongs into a robot's node. The folder has ``model.onnx``,

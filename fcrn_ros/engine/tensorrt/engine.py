@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from fcrn_ros.engine import EngineError, Request
 from fcrn_ros.engine.cache import Cache
 from fcrn_ros.engine.check import first_faithful, reference, require_batch
-from fcrn_ros.engine.cuda_memory import Buffer, CudaError, Gpu, Stream, find_gpu, use_gpu
-from fcrn_ros.engine.quantize import quantized
-from fcrn_ros.engine.tensorrt_build import Io, expected_io, require_io
-from fcrn_ros.engine.tensorrt_caches import Kernels
-from fcrn_ros.engine.tensorrt_library import Library, find_precisions, find_target, load_library
-from fcrn_ros.engine.tensorrt_plan import FORM, load_plan
+from fcrn_ros.engine.int8.quantize import quantized
+from fcrn_ros.engine.tensorrt.build import Io, expected_io, require_io
+from fcrn_ros.engine.tensorrt.caches import Kernels
+from fcrn_ros.engine.tensorrt.cuda_memory import Buffer, CudaError, Gpu, Stream, find_gpu, use_gpu
+from fcrn_ros.engine.tensorrt.library import Library, find_precisions, find_target, load_library
+from fcrn_ros.engine.tensorrt.plan import FORM, load_plan
 from fcrn_ros.model.weights import ModelSpec, load_spec
 
 LOGGER = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class TensorRtEngine:
     It may be used from any thread, by one at a time: a lock sees to it.
 
     :param library: the one that built the plan.
-    :param plan: see :mod:`fcrn_ros.engine.tensorrt_plan`.
+    :param plan: see :mod:`fcrn_ros.engine.tensorrt.plan`.
     :param kernels: where to keep what is compiled at the first start; None: nowhere.
     :param graph: launch a frame's work as one CUDA graph where that can be captured.
     :raises UnloadablePlan: TensorRT does not load the plan.

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fcrn_ros.engine import OPENERS, EngineError
-from fcrn_ros.engine.cuda_memory import Gpu
+from fcrn_ros.engine.tensorrt.cuda_memory import Gpu
 
 LOGGER = logging.getLogger(__name__)
 FLAVOURS = ('tensorrt', 'tensorrt_rtx')  # the first one installed is taken

@@ -1,0 +1,1 @@
+"""The network in bytes: calibrated, quantised, and held to what it costs."""
