@@ -21,9 +21,9 @@ from fcrn_ros.engine import (  # noqa: E402
     onnx_export,
     open_engine,
     openvino_engine,
-    quantize,
 )
 from fcrn_ros.engine.cache import Cache  # noqa: E402
+from fcrn_ros.engine.int8 import quantize  # noqa: E402
 from fcrn_ros.engine.openvino_engine import (  # noqa: E402
     OpenVinoEngine,
     find_precisions,

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from fcrn_ros.engine import EngineError, NotBuilt, Request, calibration, quantize
+from fcrn_ros.engine import EngineError, NotBuilt, Request
 from fcrn_ros.engine.cache import Cache
+from fcrn_ros.engine.int8 import calibration, quantize
 from fcrn_ros.engine.int8.calibration import calibration_pictures
 from fcrn_ros.engine.int8.quantize import LIMIT, Quantized, cost, quantized, require_cheap
 from fcrn_ros.engine.onnx_artefact import exported

@@ -50,6 +50,10 @@ def build(options: argparse.Namespace) -> int:
     report = _report_as_json if options.json else _Bar()
     if options.follow_parent:
         _end_with_the_parent()
+    if options.calibration is not None and options.precision != 'int8':
+        raise EngineError(
+            f'--calibration is for int8; expected --precision int8, found {options.precision}'
+        )
     if options.capability:
         return _build_for_another_machine(options, report)
     engine = open_engine(
