@@ -646,7 +646,7 @@ def test_depth_node_is_found_with_its_diagnostics(found_ros, monkeypatch):
     assert found['node image'] == ok('node image', 'it reads /good/image_raw')
     assert found['node camera_info'].level == 'warning'
     assert '--camera-info /good/camera_info' in found['node camera_info'].advice
-    assert 'torch' in found['depth status'].found
+    assert ' cpu ' in found['depth status'].found or 'cuda' in found['depth status'].found
     assert '/robot' not in found['camera_info'].advice  # the node's own outputs are no candidates
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 
+import cv2
 import numpy as np
 import pytest
 from ros_graph import array_of, image_msg, info_msg, marked_processes, open_graph
@@ -23,7 +24,7 @@ def graph(tmp_path, tmp_path_factory, monkeypatch):
 
 @pytest.fixture(scope='module')
 def picture(pictures):
-    return np.ascontiguousarray(pictures[0].numpy())
+    return cv2.resize(pictures[0].numpy(), (640, 480))
 
 
 def _builders(graph):

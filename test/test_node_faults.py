@@ -49,7 +49,7 @@ def graph(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def parameters(tiny_model):
-    return {'model': tiny_model, 'precision': 'fp32'}
+    return {'model': tiny_model, 'backend': 'torch', 'precision': 'fp32'}
 
 
 @pytest.fixture(scope='module')

@@ -387,3 +387,13 @@ def test_failure_of_the_network_is_an_engine_error(engine, batch, monkeypatch):
     with pytest.raises(EngineError, match=expected) as error:
         engine.infer(batch)
     assert isinstance(error.value.__cause__, RuntimeError)
+
+
+def test_openvino_is_imported_without_its_telemetry():
+    """Importing it otherwise sends a report over the network, from a forked process."""
+    code = (
+        'import sys, fcrn_ros.engine.openvino_engine; '
+        'print([m for m in sys.modules if m.startswith("openvino_telemetry.")])'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, '[]\n'), done.stderr

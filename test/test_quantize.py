@@ -366,7 +366,7 @@ def test_import_brings_neither_torch_nor_nncf():
     code = 'import sys, fcrn_ros.engine.int8.quantize; print({"torch", "nncf"} & set(sys.modules))'
     done = subprocess.run(
         [sys.executable, '-c', code],
-        cwd=Path(quantize.__file__).parents[2],
+        cwd=Path(quantize.__file__).parents[3],
         capture_output=True,
         text=True,
     )

@@ -86,18 +86,18 @@ def _torch_product(question: Answer) -> Callable[[], object]:
 
 def _openvino_product(question: Answer) -> Callable[[], object]:
     """Return a product of uint8 activations and int8 weights, as quantised networks have it."""
-    import openvino
-    from openvino import opset8 as ops
+    from fcrn_ros.engine.quiet_openvino import opset8 as ops
+    from fcrn_ros.engine.quiet_openvino import ov
 
     size, generator = question['size'], np.random.default_rng(0)
-    x = ops.parameter([size, size], openvino.Type.f32)
+    x = ops.parameter([size, size], ov.Type.f32)
     low, high = np.float32(-4), np.float32(4)
     quantised = ops.fake_quantize(x, low, high, low, high, 256)
     weights = ops.constant(generator.integers(-127, 128, (size, size)).astype(np.int8))
     scaled = ops.multiply(ops.convert(weights, 'f32'), ops.constant(np.float32(0.01)))
-    model = openvino.Model([ops.matmul(quantised, scaled, False, True)], [x])
+    model = ov.Model([ops.matmul(quantised, scaled, False, True)], [x])
     settings = {'INFERENCE_NUM_THREADS': question['threads'], 'PERFORMANCE_HINT': 'LATENCY'}
-    request = openvino.Core().compile_model(model, 'CPU', settings).create_infer_request()
+    request = ov.Core().compile_model(model, 'CPU', settings).create_infer_request()
     values = [generator.standard_normal((size, size), np.float32)]
     return lambda: request.infer(values)
 

@@ -59,6 +59,7 @@ def checked(subject: str, check: Check) -> list[Finding]:
     """
     try:
         found = check()
+        return [found] if isinstance(found, Finding) else list(found)
     except Exception as error:  # whatever is broken here is what the doctor is asked about
         return [
             problem(
@@ -67,4 +68,3 @@ def checked(subject: str, check: Check) -> list[Finding]:
                 'mend what the error names; if that is in order, report a bug of fcrn_ros',
             )
         ]
-    return [found] if isinstance(found, Finding) else list(found)

@@ -141,6 +141,7 @@ def _pictures(spec: ModelSpec, batch: int) -> NDArray[np.uint8]:
 def _run_onnxruntime(content: bytes, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = half_of_the_cores()
     session = onnxruntime.InferenceSession(content, options, ['CPUExecutionProvider'])
@@ -149,9 +150,9 @@ def _run_onnxruntime(content: bytes, pictures: NDArray[np.uint8]) -> NDArray[np.
 
 
 def _run_openvino(content: bytes, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    import openvino
+    from fcrn_ros.engine.quiet_openvino import ov
 
-    core = openvino.Core()
+    core = ov.Core()
     options = {'INFERENCE_PRECISION_HINT': 'f32', 'INFERENCE_NUM_THREADS': half_of_the_cores()}
     network = core.compile_model(core.read_model(content), 'CPU', options)
     output: NDArray[np.float32] = network(pictures)[0]

@@ -15,15 +15,14 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
-from openvino import opset8
 
 from fcrn_ros.engine import EngineError, Request
 from fcrn_ros.engine.cache import Cache
 from fcrn_ros.engine.check import first_faithful, reference, require_batch
 from fcrn_ros.engine.int8.quantize import quantized
 from fcrn_ros.engine.onnx_artefact import exported
+from fcrn_ros.engine.quiet_openvino import opset8, ov
 from fcrn_ros.engine.threads import half_of_the_cores
 from fcrn_ros.model.weights import ModelSpec, load_spec
 

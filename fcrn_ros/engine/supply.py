@@ -7,8 +7,11 @@ machines, and whatever happens to it, frames go on.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -27,6 +30,7 @@ from fcrn_ros.engine import (
 LOGGER = logging.getLogger(__name__)
 BUILDS = ('background', 'block', 'never')
 FAILURES = 3  # in a row, before auto takes another engine
+STOP_SECONDS = 5.0  # that a killed process may take to end
 FALLBACK = 'torch'
 FALLBACK_PRECISIONS = ('auto', 'fp32', 'fp16', 'bf16')
 
@@ -172,11 +176,12 @@ class Builder:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the process; what it had finished stays in the cache."""
+        """End the process and its own; what they had finished stays in the cache."""
         self._stopped = True
-        self._process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # it leads a session
         if self._thread is not threading.current_thread():
-            self._thread.join()
+            self._thread.join(STOP_SECONDS)
 
     def _read_errors(self) -> None:
         assert self._process.stderr is not None
