@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import io
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 from fcrn_ros import __version__
 from fcrn_ros.doctor.finding import Check, Finding, checked, ok, one_line, problem, warning
+from fcrn_ros.engine.choice import is_installed
 
 PYTHONS = ((3, 10), (3, 13))  # oldest and newest that the package is tested with
 
@@ -125,13 +125,6 @@ def _model(name: str) -> Finding:
         return problem('model', one_line(error), advice)
     size = path.stat().st_size / 1e6
     return ok('model', f'{spec.name}: sha256 {spec.sha256[:16]}... ({size:.1f} MB, {path})')
-
-
-def is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):  # blocked, or half removed
-        return False
 
 
 def _imported(subject: str, module: str, install: str) -> tuple[Any, Finding | None]:

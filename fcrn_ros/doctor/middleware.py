@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from fcrn_ros.doctor.finding import Finding, checked, ok, problem, warning
-from fcrn_ros.doctor.installation import is_installed
+from fcrn_ros.engine.choice import is_installed
 from fcrn_ros.fastdds import profile_path, profile_variables
 
 INSTALL = "pip install 'fcrn_ros[ros]', or source a ROS 2 (source /opt/ros/DISTRO/setup.bash)"

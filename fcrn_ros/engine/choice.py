@@ -105,12 +105,13 @@ def candidates(request: Request) -> list[str]:
     fitting += [] if named_gpu else ['openvino']
     fitting += [] if request.precision == 'int8' else ['torch']
     found = [
-        backend for backend in fitting if any(_is_installed(module) for module in MODULES[backend])
+        backend for backend in fitting if any(is_installed(module) for module in MODULES[backend])
     ]
     return found or fitting[-1:]  # which then says what is missing
 
 
-def _is_installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
+    """Whether a module can be found; it is not imported."""
     try:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):  # blocked, or half removed
