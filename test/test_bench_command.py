@@ -43,7 +43,7 @@ def test_a_plot_that_cannot_be_written_is_wrong_usage(plans, capsys, tmp_path, p
 
 
 def test_a_plot_without_matplotlib_is_refused_up_front(plans, capsys, monkeypatch, tmp_path):
-    command = importlib.import_module('fcrn_ros.bench.command')
+    command = importlib.import_module('fcrn_ros.commands.bench')
     monkeypatch.setattr(command, 'find_spec', lambda name: None)
     assert main(['bench', '--plot', str(tmp_path / 'bench.png')]) == 1
     assert capsys.readouterr().err.startswith('fcrn bench: --plot needs matplotlib: pip install')

@@ -77,7 +77,7 @@ def test_absent_model_is_one_line(capsys):
 
 def test_build_for_a_node_ends_with_the_node(tiny_model):
     """Standard input is a pipe of the node's; its end is the node's."""
-    code = 'import sys, time; from fcrn_ros.engine.build_command import _end_with_the_parent as e'
+    code = 'import sys, time; from fcrn_ros.commands.build import _end_with_the_parent as e'
     child = subprocess.Popen(
         [sys.executable, '-c', f'{code}; e(); print(1, flush=True); time.sleep(600)'],
         stdin=subprocess.PIPE,

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -110,7 +111,7 @@ def test_every_command_explains_itself(capsys, command):
     assert exit_.value.code == 0
     out = capsys.readouterr().out
     assert out.startswith(f'usage: fcrn {command}') and '--verbose' in out
-    assert COMMANDS[command][1].__doc__.split()[0] in out
+    assert COMMANDS[command].run.__doc__.split()[0] in out
 
 
 def test_version(capsys):
@@ -126,7 +127,8 @@ def _raising(error):
     def command(_):
         raise error
 
-    return {'models': (COMMANDS['models'][0], command)}
+    module = SimpleNamespace(add_arguments=COMMANDS['models'].add_arguments, run=command)
+    return {'models': module}
 
 
 @pytest.mark.parametrize(

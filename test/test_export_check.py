@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from fcrn_ros.cli import main
-from fcrn_ros.engine import EngineError, export_check, export_command
+from fcrn_ros.commands import export
+from fcrn_ros.engine import EngineError, export_check
 from fcrn_ros.engine.check import TOLERANCE, example
 from fcrn_ros.engine.export_check import export_file
 
@@ -248,7 +249,7 @@ def test_choices_of_the_command_are_those_of_the_exporter():
     import argparse
 
     parser = argparse.ArgumentParser()
-    export_command.add_arguments(parser)
+    export.add_arguments(parser)
     choices = {action.dest: action.choices for action in parser._actions}
     assert choices['precision'] == tuple(onnx_export.TYPES)
     assert choices['form'] == onnx_export.FORMS

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--follow-parent', action='store_true', help=argparse.SUPPRESS)
 
 
-def build(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Build an engine ahead of time, so that the node starts with it."""
     report = _report_as_json if options.json else _Bar()
     if options.follow_parent:
