@@ -87,3 +87,9 @@ def test_build_for_a_node_ends_with_the_node(tiny_model):
     child.stdin.close()
     assert child.wait(60) == 1
     child.stdout.close()
+
+
+def test_cache_that_keeps_nothing_is_refused_before_the_work(capsys, tiny_model, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', '/proc/nowhere')
+    line = _fails(capsys, tiny_model, '--backend', 'torch')
+    assert 'nothing that is built can be kept' in line and '/proc/nowhere' in line

@@ -54,6 +54,10 @@ def run(options: argparse.Namespace) -> int:
         raise EngineError(
             f'--calibration is for int8; expected --precision int8, found {options.precision}'
         )
+    try:
+        Cache().require_writable()
+    except OSError as err:
+        raise EngineError(f'nothing that is built can be kept: {err}') from err
     if options.capability:
         return _build_for_another_machine(options, report)
     engine = open_engine(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from functools import partial
 from importlib import metadata
@@ -49,16 +48,14 @@ def tensorrt() -> Iterator[Finding]:
 
 def cache() -> Finding:
     """Check that what an engine builds can be kept."""
-    folder = Cache().folder
+    kept = Cache()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder):
-            pass
+        kept.require_writable()
     except OSError as error:
         advice = 'every start builds anew; make it writable, or set XDG_CACHE_HOME'
         return warning('engine cache', one_line(error), advice)
-    size = sum(path.stat().st_size for path in folder.glob('*') if path.is_file())
-    return ok('engine cache', f'{folder}, {size / 1e6:.0f} MB')
+    size = sum(path.stat().st_size for path in kept.folder.glob('*') if path.is_file())
+    return ok('engine cache', f'{kept.folder}, {size / 1e6:.0f} MB')
 
 
 def choice(model: str) -> Iterator[Finding]:

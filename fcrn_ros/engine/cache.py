@@ -29,6 +29,7 @@ LOGGER = logging.getLogger(__name__)
 MAGIC = b'fcrn_ros artefact 1\n'
 LEFTOVER_SECONDS = 3600.0  # a half-written file this old is nobody's any more
 Key = Mapping[str, str]
+_COMPLAINED_OF: set[Path] = set()  # folders, once in a process
 
 
 def default_folder() -> Path:
@@ -51,12 +52,17 @@ class Cache:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or default_folder()
-        self._complained = False
 
     def path(self, kind: str, key: Key) -> Path:
         """Return where an artefact lies, there or not."""
         digest = hashlib.sha256(_canonical(kind, key)).hexdigest()
         return self.folder / f'{kind}-{digest[:24]}'
+
+    def require_writable(self) -> None:
+        """Raise OSError where nothing can be kept."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self.folder):
+            pass
 
     def get(self, kind: str, key: Key) -> bytes | None:
         """Return an artefact's payload; None where it is absent, damaged or of another key."""
@@ -135,8 +141,8 @@ class Cache:
             return None
 
     def _complain(self, err: OSError) -> None:
-        if not self._complained:
-            self._complained = True
+        if self.folder not in _COMPLAINED_OF:
+            _COMPLAINED_OF.add(self.folder)
             LOGGER.warning('the cache %s is not usable (%s): going on without', self.folder, err)
 
 
