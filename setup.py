@@ -23,7 +23,7 @@ EXTRAS = {
     'train': ['lightning>=2.4', 'tensorboard>=2.15'],
     'openvino': ['openvino>=2024.4', 'onnx>=1.16'],
     'tensorrt': ['tensorrt>=8.6', 'onnx>=1.16', 'cuda-python>=12.2', 'nvidia-ml-py'],
-    'tensorrt_rtx': ['tensorrt-rtx>=1.0', 'onnx>=1.16', 'cuda-python>=12.2', 'nvidia-ml-py'],
+    'rtx': ['tensorrt-rtx>=1.0', 'onnx>=1.16', 'cuda-python>=12.2', 'nvidia-ml-py'],
     'int8': ['nncf>=2.14', 'onnx>=1.16', 'onnxruntime>=1.17'],
     'import': ['scipy>=1.11'],
     'export': ['onnx>=1.16', 'onnxruntime>=1.17'],

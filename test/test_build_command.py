@@ -64,7 +64,7 @@ def test_capability_of_anything_but_tensorrt_is_refused(capsys, tiny_model):
 
 
 def test_plan_for_another_machine_is_built_without_its_gpu(capsys, tiny_model, tmp_path):
-    pytest.importorskip('tensorrt_rtx', reason="needs 'fcrn_ros[tensorrt_rtx]'")
+    pytest.importorskip('tensorrt_rtx', reason="needs 'fcrn_ros[rtx]'")
     options = ('--backend', 'tensorrt', '--precision', 'fp16', '--capability', 'any')
     assert main(['build', str(tiny_model), *options]) == 0
     assert 'a plan of ' in capsys.readouterr().out

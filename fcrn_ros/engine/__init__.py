@@ -25,7 +25,7 @@ OPENERS = {
     'tensorrt': (
         'tensorrt.engine',
         'open_tensorrt',
-        "TensorRT: pip install 'fcrn_ros[tensorrt]' or 'fcrn_ros[tensorrt_rtx]'",
+        "TensorRT: pip install 'fcrn_ros[tensorrt]' or 'fcrn_ros[rtx]'",
     ),
     'openvino': ('openvino_engine', 'open_openvino', "OpenVINO: pip install 'fcrn_ros[openvino]'"),
     'torch': ('torch_engine', 'open_torch', 'PyTorch: pip install torch'),
