@@ -18,7 +18,7 @@ demo: $(VENV)/demo.done
 	$(BIN)/fcrn demo
 
 test: $(VENV)/test.done
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff check .

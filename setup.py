@@ -27,7 +27,14 @@ EXTRAS = {
     'int8': ['nncf>=2.14', 'onnx>=1.16', 'onnxruntime>=1.17'],
     'import': ['scipy>=1.11'],
     'export': ['onnx>=1.16', 'onnxruntime>=1.17'],
-    'dev': ['pytest>=8,<9', 'hypothesis>=6.100', 'ruff>=0.6', 'mypy>=1.11', 'types-PyYAML'],
+    'dev': [
+        'pytest>=8,<9',
+        'pytest-xdist>=3.5',
+        'hypothesis>=6.100',
+        'ruff>=0.6',
+        'mypy>=1.11',
+        'types-PyYAML',
+    ],
 }
 
 setup(
