@@ -44,7 +44,7 @@ def soak(minutes: float) -> list[dict[str, float]]:
     try:
         with (
             tempfile.TemporaryDirectory() as folder,
-            NodeProcess(prefix, topics, {}, Path(folder) / 'node.log') as process,
+            NodeProcess(prefix, topics, {'build': 'block'}, Path(folder) / 'node.log') as process,
         ):
             receiver = Receiver(node, f'{prefix}/', 1e9)
             while node.count_subscribers(topics['image']) == 0:
