@@ -74,40 +74,10 @@ def settle() -> Callable[[Any, Any], Any]:
     one of 0.25: a fault anywhere shows in the output. Residual branches are damped, as training
     damps them; without that, random layers in a row enlarge rounding errors.
     """
-    import torch
+    from fcrn_ros.bench.random_model import settle as with_statistics_of
 
-    from fcrn_ros.model.encoder import BasicBlock, Bottleneck, InvertedResidual
-
-    def last_norm(module: Any) -> Any:
-        if isinstance(module, InvertedResidual):
-            return module.conv[-1] if module.residual else None
-        if isinstance(module, BasicBlock):
-            return module.bn2
-        return module.bn3 if isinstance(module, Bottleneck) else None
-
-    @torch.no_grad()
     def settled(network: Any, pictures: Any) -> Any:
-        mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (MEAN, STD))
-        x = (pictures.permute(0, 3, 1, 2).float() - mean) / std
-        norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-        for norm in norms:
-            norm.momentum = 1.0
-            norm.weight.uniform_(0.6, 1.4)
-            norm.bias.uniform_(-0.2, 0.6)
-        for norm in filter(None, map(last_norm, network.modules())):
-            norm.weight *= 0.25
-        network.train()(x)
-        seen: list[Any] = []
-        hook = network.predict.register_forward_hook(lambda *call: seen.append(call[-1]))
-        network.eval()(x)
-        hook.remove()
-        gain = 0.25 / seen[0].std((0, 2, 3))
-        network.predict.weight *= gain.view(-1, 1, 1, 1)
-        network.predict.bias.copy_((network.predict.bias - seen[0].mean((0, 2, 3))) * gain)
-        network.predict.bias[0] += 2.5
-        for norm in norms:
-            norm.momentum = 0.1
-        return network
+        return with_statistics_of(network, pictures.numpy())
 
     return settled
 

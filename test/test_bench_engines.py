@@ -163,7 +163,7 @@ def test_probe_names_what_is_to_be_built(monkeypatch, tiny_model):
 
 
 def test_subjects_are_every_backend_in_every_precision(monkeypatch):
-    monkeypatch.setattr(engines, 'find_spec', lambda name: name in ('torch', 'openvino') or None)
+    monkeypatch.setattr(engines, 'is_installed', lambda name: name in ('torch', 'openvino'))
     found = [str(s) for s in subjects('cpu', 4, True)]
     assert found == [
         'torch fp32 plain',
@@ -182,9 +182,7 @@ def test_subjects_are_every_backend_in_every_precision(monkeypatch):
 
 def test_subjects_on_a_gpu(monkeypatch):
     monkeypatch.setattr(engines, 'has_nvidia_gpu', lambda: True)
-    monkeypatch.setattr(
-        engines, 'find_spec', lambda name: name in ('torch', 'tensorrt_rtx') or None
-    )
+    monkeypatch.setattr(engines, 'is_installed', lambda name: name in ('torch', 'tensorrt_rtx'))
     found = engines.installed('cuda:0')
     assert found['torch'] == ('fp32', 'fp16', 'bf16')
     assert found['tensorrt'] == ('fp32', 'fp16', 'bf16', 'int8') and 'openvino' not in found

@@ -212,7 +212,7 @@ def test_other_model_is_measured_by_itself(request_, cache, opener, field, monke
     ('name', 'value'),
     [
         ('__version__', '99.0'),
-        ('_version', lambda distribution: '99.0' if distribution == 'openvino' else ''),
+        ('installed_version', lambda distribution: '99.0' if distribution == 'openvino' else ''),
         ('processor_name', lambda: 'another'),
         ('gpu_names', lambda: 'another'),
         ('half_of_the_cores', lambda: 77),

@@ -17,7 +17,7 @@ def installed(monkeypatch):
     """Return a function that decides which distributions are there, and whether a GPU is."""
 
     def decide(gpu=False, **versions):
-        monkeypatch.setattr(engines, '_version', lambda name: versions.get(name, ''))
+        monkeypatch.setattr(engines, 'installed_version', lambda name: versions.get(name, ''))
         monkeypatch.setattr(engines, 'has_nvidia_gpu', lambda: gpu)
 
     return decide

@@ -59,7 +59,8 @@ def measure(plan: Plan, say: Say = lambda what: None) -> list[Row]:
 
 def _networks(plan: Plan, pictures: list[Any], say: Say) -> list[Row]:
     from fcrn_ros.bench import ceilings
-    from fcrn_ros.bench.engines import all_cores, network_rows, subjects
+    from fcrn_ros.bench.engines import network_rows, subjects
+    from fcrn_ros.engine.threads import all_cores
     from fcrn_ros.engine.torch_engine import find_device
 
     device, rows = find_device('auto'), []

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,8 @@ from fcrn_ros.bench.network import operations
 from fcrn_ros.bench.pictures import resized
 from fcrn_ros.bench.process import Answer, ask
 from fcrn_ros.bench.timing import row
-from fcrn_ros.engine.choice import MODULES, has_nvidia_gpu
-from fcrn_ros.engine.threads import half_of_the_cores
+from fcrn_ros.engine.choice import MODULES, has_nvidia_gpu, is_installed
+from fcrn_ros.engine.threads import all_cores, half_of_the_cores
 from fcrn_ros.model.weights import load_spec
 
 PROBE = 'fcrn_ros.bench.probe'
@@ -48,12 +46,6 @@ class Subject:
         return f'{self.backend} {self.precision}{form}'
 
 
-def all_cores() -> int:
-    """Return how many cores this process may use."""
-    affinity = getattr(os, 'sched_getaffinity', None)  # not everywhere
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
 def installed(device: str) -> dict[str, tuple[str, ...]]:
     """Return the backends whose libraries are there, with the precisions to try on a device."""
     on_gpu = device.startswith('cuda')
@@ -63,7 +55,7 @@ def installed(device: str) -> dict[str, tuple[str, ...]]:
     }
     if has_nvidia_gpu():
         found['tensorrt'] = ('fp32', 'fp16', 'bf16', 'int8')
-    there = {b for b in found if any(find_spec(module) is not None for module in MODULES[b])}
+    there = {b for b in found if any(is_installed(module) for module in MODULES[b])}
     return {b: precisions for b, precisions in found.items() if b in there}
 
 

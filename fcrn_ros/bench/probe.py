@@ -20,7 +20,7 @@ from fcrn_ros.bench.meters import Gpu, energy_counters, joules_per_call, memory_
 from fcrn_ros.bench.process import Answer, serve
 from fcrn_ros.bench.timing import milliseconds
 from fcrn_ros.engine import NotBuilt, open_engine
-from fcrn_ros.engine.check import SMALLEST_DEPTH
+from fcrn_ros.engine.check import relative_errors
 
 
 def probe(question: Answer) -> Answer:
@@ -114,7 +114,7 @@ def compare(found: NDArray[np.float32], expected: NDArray[np.float32]) -> dict[s
     """
     if not np.isfinite(found).all():
         raise ValueError(f'{np.mean(~np.isfinite(found)):.1%} of the depths are not finite')
-    error = np.abs(found - expected) / np.maximum(expected, SMALLEST_DEPTH)
+    error = relative_errors(found, expected)
     return {'median': float(np.median(error)), 'mean': float(np.mean(error))}
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from importlib import metadata
 
 from fcrn_ros.doctor.finding import Check, Finding, checked, ok, one_line, warning
 from fcrn_ros.engine import Request
 from fcrn_ros.engine.cache import Cache
-from fcrn_ros.engine.choice import candidates, has_nvidia_gpu, recall
+from fcrn_ros.engine.choice import candidates, has_nvidia_gpu, installed_version, recall
 from fcrn_ros.model.weights import ModelError
 
 TENSORRT = ('tensorrt', 'tensorrt-rtx')
@@ -28,7 +27,7 @@ def examine(model: str) -> list[Finding]:
 
 def openvino() -> Finding:
     """Check whether OpenVINO is there, which is the fastest on most CPUs."""
-    version = _version('openvino')
+    version = installed_version('openvino')
     if version:
         return ok('OpenVINO', version)
     return ok('OpenVINO', "not installed; 'fcrn_ros[openvino]' is the fastest on most CPUs")
@@ -36,7 +35,7 @@ def openvino() -> Finding:
 
 def tensorrt() -> Iterator[Finding]:
     """Check that a TensorRT has the GPU that it needs, and a GPU its TensorRT."""
-    found = [f'{name} {_version(name)}' for name in TENSORRT if _version(name)]
+    found = [f'{name} {installed_version(name)}' for name in TENSORRT if installed_version(name)]
     if found and not has_nvidia_gpu():
         yield ok('TensorRT', f'{", ".join(found)}; no NVIDIA GPU is here to run it')
     elif found:
@@ -74,10 +73,3 @@ def choice(model: str) -> Iterator[Finding]:
     else:
         table = (f'{e["backend"]} {e["precision"]} {e["median_ms"]:.1f} ms' for e in evidence)
         yield ok('backend auto', ', '.join(table))
-
-
-def _version(distribution: str) -> str:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return ''

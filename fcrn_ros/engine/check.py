@@ -116,8 +116,20 @@ def difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> flo
         raise EngineError(f'output is {found.shape}; expected {expected.shape}')
     if not np.isfinite(found).all():
         return float('inf')
-    depth, other = found[:, 0], expected[:, 0]
-    return float(np.median(np.abs(depth - other) / np.maximum(other, SMALLEST_DEPTH)))
+    return float(np.median(relative_errors(found[:, 0], expected[:, 0])))
+
+
+def relative_errors(
+    depth: NDArray[np.float32], expected: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """
+    Return |depth - expected| / expected, pixel by pixel.
+
+    :param depth: float32, z-depth [m].
+    :param expected: the same shape; below ``SMALLEST_DEPTH`` taken as that.
+    """
+    errors: NDArray[np.float32] = np.abs(depth - expected) / np.maximum(expected, SMALLEST_DEPTH)
+    return errors
 
 
 def first_faithful(

@@ -200,7 +200,7 @@ def _evidence(cache: Cache, key: dict[str, str]) -> dict[str, Any] | None:
 
 def _key(request: Request, spec: ModelSpec, backends: list[str]) -> dict[str, str]:
     """Return what a choice depends on."""
-    versions = {name: _version(name) for name in LIBRARIES}
+    versions = {name: installed_version(name) for name in LIBRARIES}
     return {
         'package': __version__,
         **network_key(spec),
@@ -215,7 +215,8 @@ def _key(request: Request, spec: ModelSpec, backends: list[str]) -> dict[str, st
     }
 
 
-def _version(distribution: str) -> str:
+def installed_version(distribution: str) -> str:
+    """Return a distribution's version; '' where it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

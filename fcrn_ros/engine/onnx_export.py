@@ -32,6 +32,7 @@ TYPES = {
     'fp16': (torch.float16, TensorProto.FLOAT16),
     'bf16': (torch.bfloat16, TensorProto.BFLOAT16),
 }
+NUMBERS = dict(TYPES.values())  # of ONNX, by PyTorch's type
 FORMS = ('auto', 'transposed', 'shuffled')
 METADATA = 'fcrn_ros.'
 
@@ -44,9 +45,8 @@ class _Graph:
         self.constants: list[Any] = []
 
     def constant(self, name: str, tensor: Tensor) -> str:
-        number = {dtype: number for dtype, number in TYPES.values()}.get(tensor.dtype)
         raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-        kind = TensorProto.INT64 if number is None else number
+        kind = NUMBERS.get(tensor.dtype, TensorProto.INT64)
         self.constants.append(helper.make_tensor(name, kind, list(tensor.shape), raw, raw=True))
         return name
 
@@ -139,8 +139,7 @@ def _emit(g: _Graph, fused: FusedFcrn, spec: ModelSpec) -> str:
     x = g.add('Add', [x, g.constant('input/shift', fused.shift)], 'input/normalised')
     x = _emit_encoder(g, fused.stem, x, 'stem', spec)
     boundary = x
-    number = {dtype: number for dtype, number in TYPES.values()}[fused.dtype]
-    x = g.add('Cast', [x], 'encoder/input', to=number)
+    x = g.add('Cast', [x], 'encoder/input', to=NUMBERS[fused.dtype])
     x = _emit_encoder(g, fused.encoder, x, 'encoder', spec)
     x = _emit_conv(g, fused.reduce, x, 'reduce')
     for i, block in enumerate(fused.blocks):

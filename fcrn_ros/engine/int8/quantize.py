@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from fcrn_ros import __version__
 from fcrn_ros.engine import DepthEngine, EngineError, NotBuilt, Progress, Request
 from fcrn_ros.engine.cache import Cache
-from fcrn_ros.engine.check import SMALLEST_DEPTH, network_key
+from fcrn_ros.engine.check import network_key, relative_errors
 from fcrn_ros.engine.int8.calibration import calibration_pictures
 from fcrn_ros.engine.onnx_artefact import exported
 from fcrn_ros.model.weights import ModelSpec
@@ -130,8 +130,7 @@ def cost(found: NDArray[np.float32], exact: NDArray[np.float32]) -> float:
     :param found: (B, C, h, w) float32.
     :param exact: the same shape, the float32 network's.
     """
-    change = np.abs(found[:, 0] - exact[:, 0]) / np.maximum(exact[:, 0], SMALLEST_DEPTH)
-    mean = float(change.mean())
+    mean = float(relative_errors(found[:, 0], exact[:, 0]).mean())
     return mean if np.isfinite(mean) else float('inf')
 
 

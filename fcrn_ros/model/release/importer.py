@@ -96,9 +96,9 @@ def _unpack(path: Path, folder: Path) -> None:
                     raise ModelError(f'{target} unpacks to {member.file_size} bytes; refused')
                 with archive.open(member) as packed, (folder / target).open('wb') as file:
                     shutil.copyfileobj(packed, file)
+    except ModelError:  # a ValueError, too
+        raise
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as err:
-        if isinstance(err, ModelError):
-            raise
         raise ModelError(f'not a readable zip: {err}') from err
 
 
