@@ -1,45 +1,137 @@
-"""``fcrn train``: from pairs to a model on disk."""
+"""``fcrn train``: from recordings to a better model."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from fcrn_ros.commands.arguments import add_pair_options, size, stems
+from fcrn_ros.commands.arguments import intrinsics, size
+
+if TYPE_CHECKING:
+    from fcrn_ros.training.openers import Weighted
+
+TEST, VALIDATION = 0.2, 0.1  # of every source, its last samples
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``fcrn train``."""
-    from fcrn_ros.training.recipe import Recipe
+    _add_data(parser)
+    parser.add_argument('--out', type=Path, help='folder of the run; default: train_out/NAME')
+    parser.add_argument('--name', help='of the new model; default: after model and first source')
+    parser.add_argument('--licence', default='', help="of the weights; default: the data's")
+    parser.add_argument(
+        '--build', action='store_true', help='go on to the engine for this machine'
+    )
+    parser.add_argument('--json', action='store_true', help='the verdict as JSON')
+    _add_recipe(parser)
+    _add_machines(parser)
 
-    add_pair_options(parser)
-    parser.add_argument('--out', type=Path, required=True, help='folder of the run')
-    parser.add_argument('--name', required=True, help='of the new model')
-    parser.add_argument('--model', default='', help='a model to fine-tune')
-    parser.add_argument('--test', type=Path, help='file of stems that are never read')
-    parser.add_argument('--validation', type=Path, help='file of stems to validate on')
-    parser.add_argument('--encoder-weights', type=Path, help='.npz; default: torchvision')
-    parser.add_argument('--input-size', type=size, default=Recipe.input_size)
-    for name in ('encoder', 'block', 'loss', 'precision', 'licence'):
-        parser.add_argument(f'--{name}', default=getattr(Recipe, name))
-    for name in ('width', 'epochs', 'batch', 'seed', 'workers'):
-        parser.add_argument(f'--{name}', type=int, default=getattr(Recipe, name))
-    parser.add_argument('--rate', type=float, default=Recipe.rate)
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        'source',
+        nargs='*',
+        help='bag, folder or file; PATH=WEIGHT says how often it is read beside the others',
+    )
+    parser.add_argument('--images', type=Path, help='folder of colour images')
+    parser.add_argument('--depth', type=Path, help='folder of 16-bit PNGs in mm')
+    parser.add_argument('--camera', type=intrinsics, metavar='FX,FY,CX,CY')
+    for name, share in (('test', TEST), ('validation', VALIDATION)):
+        parser.add_argument(
+            f'--{name}',
+            type=_held,
+            default=share,
+            metavar='SHARE|FILE',
+            help=f'the last share of every source, or a file of names; default: {share}',
+        )
+    parser.add_argument('--cache', type=Path, help='of decoded samples; default: OUT/cache')
+    for topic in ('image', 'depth', 'camera-info', 'odometry'):
+        parser.add_argument(f'--{topic}-topic', default='', help='default: found by its type')
+
+
+def _add_recipe(parser: argparse.ArgumentParser) -> None:
+    from fcrn_ros.training.recipe import CHOICES, HELP, Recipe
+
+    length = parser.add_mutually_exclusive_group()
+    for field in fields(Recipe):
+        default = getattr(Recipe, field.name)
+        options: dict[str, Any] = {'default': default, 'help': HELP[field.name]}
+        if field.name in CHOICES:
+            options['choices'] = CHOICES[field.name]
+        options['type'] = size if isinstance(default, tuple) else type(default)
+        group = length if field.name in ('steps', 'epochs', 'minutes') else parser
+        group.add_argument(f'--{field.name.replace("_", "-")}', **options)
+
+
+def _add_machines(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--accelerator', default='auto', choices=('auto', 'cpu', 'gpu'))
+    parser.add_argument('--devices', type=int, default=1, help='processes on each machine')
+    parser.add_argument('--num-nodes', type=int, default=1, help='machines, started by torchrun')
+    parser.add_argument('--workers', type=int, default=1, help='processes that read samples')
+    parser.add_argument(
+        '--logger', default='tensorboard', help='tensorboard, csv, wandb, mlflow, ... or none'
+    )
+
+
+def _held(text: str) -> float | tuple[str, ...]:
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return tuple(Path(text).read_text().split())
+    except OSError as err:
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is neither a share from 0 to 1 nor a file of names ({err.strerror})'
+        ) from None
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train a model on a folder of pairs."""
-    from dataclasses import fields
-
+    """Train a model on recorded data, and measure it against the one it started from."""
+    from fcrn_ros.training.fit import Machines
     from fcrn_ros.training.recipe import Recipe
-    from fcrn_ros.training.train import train as run
+    from fcrn_ros.training.train import Data, train
+    from fcrn_ros.training.verdict import verdict
 
-    given = vars(options) | {
-        'depths': options.depth,
-        'intrinsics': options.camera,
-        'test': stems(options.test),
-        'validation': stems(options.validation),
-    }
-    recipe = Recipe(**{f.name: given[f.name] for f in fields(Recipe)})
-    print(run(recipe))
+    recipe = Recipe(**{f.name: getattr(options, f.name) for f in fields(Recipe)})
+    machines = Machines(**{f.name: getattr(options, f.name) for f in fields(Machines)})
+    sources = _sources(options)
+    name = options.name or f'fcrn_{sources[0].source.name}'.replace('.', '_')
+    out = options.out or Path('train_out') / name
+    cache = options.cache or out / 'cache'
+    data = Data(tuple(sources), options.test, options.validation, cache)
+    outcome = train(data, recipe, machines, out, name, options.licence)
+    if outcome is None:
+        return 0
+    verdict(outcome, options.json)
+    if options.build:
+        from fcrn_ros.engine import open_engine
+
+        engine = open_engine(str(outcome.sidecar), build='block')
+        print(f'{engine.name} is ready')
     return 0
+
+
+def _sources(options: argparse.Namespace) -> list[Weighted]:
+    from fcrn_ros.training.bags import BagOptions
+    from fcrn_ros.training.openers import Options, Weighted, open_weighted
+    from fcrn_ros.training.pairs import PairsSource
+
+    topics = BagOptions(
+        image=options.image_topic,
+        depth=options.depth_topic,
+        camera_info=options.camera_info_topic,
+        odometry=options.odometry_topic,
+    )
+    how = Options(camera=options.camera, bag=topics)
+    sources = [open_weighted(text, how) for text in options.source]
+    if options.images or options.depth:
+        if not (options.images and options.depth):
+            raise ValueError('--images and --depth belong together; expected both')
+        pairs = PairsSource(options.images, options.depth, options.camera)
+        sources.insert(0, Weighted(pairs))
+    if not sources:
+        raise ValueError('nothing to train on; expected a SOURCE, or --images and --depth')
+    return sources

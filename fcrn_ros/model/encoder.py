@@ -114,6 +114,10 @@ class ResNet(nn.Module):
         """Return the residual stages in order."""
         return [self.layer1, self.layer2, self.layer3, self.layer4]  # type: ignore[list-item]
 
+    def early(self) -> list[nn.Module]:
+        """Return the layers down to a quarter of the input's size."""
+        return [self.conv1, self.bn1, self.layer1]  # type: ignore[list-item]
+
     def forward(self, x: Tensor) -> Tensor:
         x = self.pool(F.relu(self.bn1(self.conv1(x))))
         for stage in self.stages():
@@ -174,6 +178,10 @@ class MobileNetV2(nn.Module):
                 inputs = outputs
         layers.append(ConvNormAct(inputs, self.channels, 1))
         self.features = nn.Sequential(*layers)
+
+    def early(self) -> list[nn.Module]:
+        """Return the layers down to a quarter of the input's size."""
+        return list(self.features[:4])
 
     def forward(self, x: Tensor) -> Tensor:
         features: Tensor = self.features(x)

@@ -91,10 +91,15 @@ class Fcrn(nn.Module):
                 module.eps = architecture.bn_eps
 
     def forward(self, x: Tensor) -> Tensor:
+        return activate(self.raw(x))
+
+    def raw(self, x: Tensor) -> Tensor:
+        """Return the last convolution's output; training wants its gradient below zero too."""
         x = self.reduce_bn(self.reduce(self.encoder(x)))
         for block in self.blocks:
             x = block(x)
-        return activate(self.predict(x))
+        output: Tensor = self.predict(x)
+        return output
 
 
 def activate(raw: Tensor) -> Tensor:

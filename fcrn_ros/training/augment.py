@@ -1,109 +1,102 @@
 """
-Augmentation that keeps image, depth and camera consistent.
+Random views and colours, for training.
 
-Every sample is brought to the network's input size and to the training camera's focal length, so
-the network meets one focal length only. Zooming in by s shows the scene as from a place s times
-nearer, seen through the same lens: depth is divided by s and the focal length stays. Rotation
-about the optical axis leaves z-depth as it is, and so does a horizontal flip.
-
-Source of the ranges: Laina et al. 2016, section 4 (zoom 1..1.5, rotation +-5 degrees, flip,
-colour).
+Source of zoom, rotation, flip and colour: Laina et al. 2016, section 4. There a zoom divides the
+depth; here it multiplies the view's focal length, which is the same to a network whose depth is
+multiplied by that: both say that what looks larger is nearer or seen through a longer lens.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
-
-MAX_ZOOM = 1.5
-MAX_ROTATION = 5.0  # [degrees]
-COLOUR = 0.4
+from fcrn_ros.training.view import View
 
 
-def target_from_sample(
-    sample: Camera, target: Camera, zoom: float, angle: float, flip: bool
-) -> NDArray[np.float64]:
+@dataclass(frozen=True)
+class Ranges:
     """
-    Return the affine map from target pixels to sample pixels.
+    How far views may differ from the plain one.
 
-    A target pixel's ray is rotated by ``angle`` about the optical axis, flipped, divided by
-    ``zoom`` and projected into the sample. Zoom 1 puts the target's rays onto the sample's where
-    both have one focal length.
-
-    :param sample: camera of the sample's image.
-    :param target: camera of the network's input.
-    :param angle: [radians].
-    :return: (2, 3) float64, for ``cv2.warpAffine`` with ``WARP_INVERSE_MAP``.
+    :param zoom: largest zoom into the picture; the window lies anywhere in it.
+    :param stretch: largest factor between the zooms along x and y.
+    :param rotation: largest turn about the optical axis [degrees].
+    :param flip: mirror every other view.
+    :param colour: brightness, contrast and saturation change by up to this share.
+    :param erase: share of views with one rectangle blotted out.
     """
+
+    zoom: float = 1.5
+    stretch: float = 1.1
+    rotation: float = 5.0
+    flip: bool = True
+    colour: float = 0.4
+    erase: float = 0.3
+
+
+def random_view(
+    sample: Camera, size: tuple[int, int], ranges: Ranges, rng: np.random.Generator
+) -> View:
+    """
+    Return a random view: a window of the picture, turned and mirrored.
+
+    :param sample: camera of the picture.
+    :param size: rows and columns of the network's input.
+    """
+    zoom = rng.uniform(1, ranges.zoom)
+    stretch = np.exp(rng.uniform(-1, 1) * np.log(ranges.stretch))
+    zooms = np.maximum((zoom * stretch**0.5, zoom / stretch**0.5), 1)
+    at = rng.uniform(0, 1 - 1 / zooms)  # the window's corner, in widths and heights
+    whole = sample.resized(size[1], size[0])
+    camera = Camera(
+        whole.width,
+        whole.height,
+        whole.fx * zooms[0],
+        whole.fy * zooms[1],
+        (whole.cx + 0.5 - at[0] * whole.width) * zooms[0] - 0.5,
+        (whole.cy + 0.5 - at[1] * whole.height) * zooms[1] - 0.5,
+    )
+    angle = np.deg2rad(rng.uniform(-ranges.rotation, ranges.rotation))
     c, s = np.cos(angle), np.sin(angle)
-    rotate = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
-    scale = np.diag([(-1.0 if flip else 1.0) / zoom, 1.0 / zoom, 1.0])
-    full = sample.matrix @ scale @ rotate @ np.linalg.inv(target.matrix)
-    affine: NDArray[np.float64] = full[:2]
-    return affine
+    mirror = -1.0 if ranges.flip and rng.integers(2) else 1.0
+    return View(camera, np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ np.diag([mirror, 1, 1]))
 
 
-def warp(
-    image: NDArray[np.uint8],
-    depth: NDArray[np.float32],
-    cameras: tuple[Camera, Camera, Camera],
-    zoom: float = 1.0,
-    angle: float = 0.0,
-    flip: bool = False,
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def colour_change(
+    image: NDArray[np.uint8], amount: float, rng: np.random.Generator
+) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
     """
-    Bring one sample to the network's input and output grids.
+    Return a random change of brightness, contrast, saturation, colour balance and gamma.
 
-    :param image: (H, W, 3) uint8 RGB.
-    :param depth: (H, W) float32, z-depth [m]; NaN or 0 invalid.
-    :param cameras: of the sample, of the network's input, of the network's output grid.
-    :return: the input image (uint8) and the target depth [m] on the output grid; 0 invalid.
+    The first four are linear in a pixel's values and so one matrix; the last is a table.
+
+    :param image: (H, W, 3) uint8 RGB, about whose mean the contrast turns.
+    :param amount: largest share of change.
+    :return: a function from such a picture to a new one.
     """
-    sample, inputs, outputs = cameras
-    moved = []
-    for picture, camera, how in ((image, inputs, cv2.INTER_LINEAR), (depth, outputs, 0)):
-        matrix = target_from_sample(sample, camera, zoom, angle, flip)
-        moved.append(
-            cv2.warpAffine(
-                picture,
-                matrix,
-                (camera.width, camera.height),
-                flags=how | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_CONSTANT,
-            )
-        )
-    target = np.nan_to_num(moved[1].astype(np.float32), nan=0) / zoom
-    return moved[0], target  # type: ignore[return-value]
+    brightness, contrast, saturation, gamma = rng.uniform(1 - amount, 1 + amount, 4)
+    balance = rng.uniform(1 - amount / 4, 1 + amount / 4, 3)
+    grey = np.full((3, 3), (1 - saturation) / 3) + saturation * np.eye(3)
+    gain = brightness * balance
+    shift = gain * (1 - contrast) * np.mean(cv2.mean(image)[:3])
+    matrix = np.column_stack((gain[:, None] * contrast * grey, shift))
+    table = (255 * np.linspace(0, 1, 256) ** gamma).astype(np.uint8)
+    return lambda picture: cv2.LUT(cv2.transform(picture, matrix), table)  # type: ignore[return-value]
 
 
-def colour_jitter(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def erase(image: NDArray[np.uint8], rng: np.random.Generator) -> None:
     """
-    Change brightness, contrast, saturation and colour balance by up to +-40 %.
+    Blot out one random rectangle, up to 40 % wide and high, in place.
 
-    :param image: (H, W, 3) uint8 RGB.
-    :return: a new image of the same shape.
+    What lies in it has to be told from what lies around it.
     """
-    x = image.astype(np.float32)
-    brightness, contrast, saturation = rng.uniform(1 - COLOUR, 1 + COLOUR, 3)
-    balance = rng.uniform(0.9, 1.1, 3)
-    grey = x.mean(-1, keepdims=True)
-    x = grey + (x - grey) * saturation
-    mean = grey.mean()
-    x = (mean + (x - mean) * contrast) * brightness * balance
-    return np.clip(x, 0, 255).astype(np.uint8)
-
-
-def augment(
-    image: NDArray[np.uint8],
-    depth: NDArray[np.float32],
-    cameras: tuple[Camera, Camera, Camera],
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Return a random view of one sample; parameters and result as in :func:`warp`."""
-    zoom = rng.uniform(1, MAX_ZOOM)
-    angle = np.deg2rad(rng.uniform(-MAX_ROTATION, MAX_ROTATION))
-    picture, target = warp(image, depth, cameras, zoom, angle, bool(rng.integers(2)))
-    return colour_jitter(picture, rng), target
+    height, width = image.shape[:2]
+    rows, columns = (int(rng.uniform(0.1, 0.4) * n) for n in (height, width))
+    top, left = rng.integers(height - rows), rng.integers(width - columns)
+    image[top : top + rows, left : left + columns] = rng.integers(0, 256, 3)

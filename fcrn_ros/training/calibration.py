@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fcrn_ros.model.fcrn import Fcrn
+from fcrn_ros.training.batches import Batch
 from fcrn_ros.training.losses import valid_pixels
 
 ROUNDS = 3  # the bound on log(b) bends the shift a little
@@ -16,9 +17,7 @@ ROUNDS = 3  # the bound on log(b) bends the shift a little
 
 @torch.inference_mode()
 def calibrate(
-    network: Fcrn,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    normalise: Callable[[Tensor], Tensor],
+    network: Fcrn, batches: Iterable[Batch], normalise: Callable[[Tensor], Tensor]
 ) -> float:
     """
     Shift the predicted log(b) by one number, so that the errors of these pictures fit it best.
@@ -28,15 +27,24 @@ def calibrate(
     bias.
 
     :param network: with uncertainty; changed in place.
-    :param batches: of (B, H, W, 3) uint8 images and (B, h, w) depth [m], read several times.
+    :param batches: with image, depth and canonical, read several times.
     :param normalise: makes the network's input of images.
-    :return: the shift of log(b) in all.
+    :return: the shift of log(b) in all; 0 where no picture has a depth.
     """
     network.eval()
     total = 0.0
     for _ in range(ROUNDS):
-        ratios = [_ratio(network(normalise(images)), target) for images, target in batches]
-        shift = math.log(torch.cat(ratios).mean().item())
+        ratios = [
+            _ratio(
+                network(normalise(batch['image'])),
+                batch['depth'] * batch['canonical'].view(-1, 1, 1),
+            )
+            for batch in batches
+        ]
+        found = torch.cat(ratios)
+        if not found.numel():
+            return 0.0
+        shift = math.log(found.mean().item())
         assert network.predict.bias is not None
         network.predict.bias[1] += shift
         total += shift

@@ -1,103 +1,70 @@
-"""What one training step is: the LightningModule and its data."""
+"""What one training step is: the LightningModule."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
 
-from fcrn_ros.camera import Camera
 from fcrn_ros.model.fcrn import Fcrn
 from fcrn_ros.model.weights import ModelSpec
-from fcrn_ros.training.augment import augment, warp
-from fcrn_ros.training.datasets import Samples
-from fcrn_ros.training.losses import LOSSES, laplace_scale, valid_pixels
-
-Batches = DataLoader[tuple[Tensor, Tensor]]
-SCALE_WEIGHT = 0.1  # of the uncertainty's likelihood beside the depth loss
-ENCODER_RATE = 0.1  # of the decoder's learning rate
-DECAY = 0.99  # of the averaged weights, per step; less in the first hundred steps
-
-
-class Views(Dataset[tuple[Tensor, Tensor]]):
-    """
-    Samples as the network meets them.
-
-    An item is a (H, W, 3) uint8 image of the input size and a (h, w) float32 depth [m] of the
-    output size, 0 invalid; random when ``train``, else the same at every reading.
-    """
-
-    def __init__(self, samples: Samples, spec: ModelSpec, train: bool, seed: int = 0) -> None:
-        inputs = spec.network_camera
-        rows, columns = spec.output_size
-        self.samples, self.train, self.seed = samples, train, seed
-        self.cameras: tuple[Camera, Camera, Camera] = (
-            samples.camera,
-            inputs,
-            inputs.resized(columns, rows),
-        )
-        self.reading = 0
-
-    def __len__(self) -> int:
-        return len(self.samples.stems)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        image = np.asarray(self.samples.images[index])
-        depth = np.asarray(self.samples.depths[index]) / np.float32(1000)
-        if self.train:
-            self.reading += 1
-            rng = np.random.default_rng((self.seed, torch.initial_seed() % 2**32, self.reading))
-            image, depth = augment(image, depth, self.cameras, rng)
-        else:
-            image, depth = warp(image, depth, self.cameras)
-        return torch.from_numpy(image), torch.from_numpy(depth)
-
-
-def _moving_average(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-    """Return the average after one more step; at first it forgets faster."""
-    if not average.is_floating_point():
-        return current
-    decay = min(DECAY, (1 + float(count)) / (10 + float(count)))
-    return torch.lerp(current, average, decay)
+from fcrn_ros.training.average import averaged
+from fcrn_ros.training.batches import Batch
+from fcrn_ros.training.freezing import freeze_layers, sleep_statistics
+from fcrn_ros.training.losses import valid_pixels
+from fcrn_ros.training.optimisers import build_optimiser, build_schedule
+from fcrn_ros.training.pose_network import PoseNetwork
+from fcrn_ros.training.recipe import Recipe
+from fcrn_ros.training.reduction import Distributed, Local
+from fcrn_ros.training.terms import Start, depth_terms, picture_terms
 
 
 class DepthTraining(lightning.LightningModule):
     """
-    Depth loss plus, where the network predicts it, the likelihood of the error's scale.
+    The weighted sum of a recipe's objectives, and the moving average of the weights.
 
-    :param network: trained in place; ``averaged`` holds the moving average that is validated and
-        kept.
+    The network predicts canonical depth: what a picture would show if the training camera had
+    taken it. Depth that is compared with other pictures is that of the view's own camera.
+
+    :param network: trained in place; ``averaged`` is what is validated and kept.
     :param spec: normalisation of the input.
-    :param loss: a key of ``LOSSES``.
-    :param rate: peak learning rate of the decoder; the encoder's, whose batch
-        statistics are frozen, is a tenth.
+    :param recipe: objectives, optimiser, what is held.
+    :param steps: of the optimiser, in all.
+    :param name_of: the name of a reading, by its position.
+    :param told_poses: a second network tells the motion of videos without poses.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: Fcrn, spec: ModelSpec, loss: str, rate: float) -> None:
+    def __init__(
+        self,
+        network: Fcrn,
+        spec: ModelSpec,
+        recipe: Recipe,
+        steps: int,
+        name_of: Callable[[int], str] = str,
+        told_poses: bool = False,
+    ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.depth_loss: Callable[[Tensor, Tensor], Tensor] = LOSSES[loss]
-        self.rate = rate
-        self.averaged = torch.optim.swa_utils.AveragedModel(
-            network, avg_fn=_moving_average, use_buffers=True
-        )
+        self.recipe, self.steps, self.name_of = recipe, steps, name_of
+        self.averaged = averaged(network)
+        self.start = Start(network) if recipe.anchor else None
+        self.pose_network = PoseNetwork() if told_poses else None
+        freeze_layers(network, recipe.freeze)
         self.register_buffer('mean', torch.tensor(spec.mean).view(1, 3, 1, 1))
         self.register_buffer('std', torch.tensor(spec.std).view(1, 3, 1, 1))
 
     def train(self, mode: bool = True) -> DepthTraining:
-        """Switch the mode; the encoder's batch statistics stay those of its pre-training."""
+        """Switch the mode; the statistics that the recipe holds stay asleep."""
         super().train(mode)
-        for module in self.network.encoder.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
+        sleep_statistics(self.network, self.recipe.freeze_statistics)
+        self.averaged.eval()
         return self
 
     def on_train_epoch_start(self) -> None:
@@ -109,59 +76,56 @@ class DepthTraining(lightning.LightningModule):
         x = images.permute(0, 3, 1, 2).float()
         return ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        images, target = batch
-        output = self.network(self.normalise(images)).float()
-        loss = self.depth_loss(output[:, 0], target)
-        self.log('loss', loss, prog_bar=True)
-        if output.shape[1] > 1:
-            likelihood = laplace_scale(output[:, 1], output[:, 0], target)
-            self.log('scale_loss', likelihood, prog_bar=True)
-            loss = loss + SCALE_WEIGHT * likelihood
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        inputs = self.normalise(batch['image'])
+        raw = self.network.raw(inputs).float()
+        terms = depth_terms(raw, batch, self.recipe, self._reduction())
+        if 'visible' in batch:
+            terms |= picture_terms(raw[:, 0], batch, self.recipe, self._depth, self.pose_network)
+        if self.start is not None:
+            terms |= self.start.term(raw[:, 0], inputs, self.recipe.anchor)
+        loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
+        self._require_finite(loss, batch)
+        self.log_dict({k: term.detach() for k, (_, term) in terms.items()})
+        self.log('loss', loss.detach(), prog_bar=True)
         return loss
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        self.averaged.update_parameters(self.network)
+    def _depth(self, images: Tensor) -> Tensor:
+        """Return (B, h, w) canonical depth of (B, H, W, 3) uint8 images."""
+        return self.network.raw(self.normalise(images))[:, 0].float()
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        images, target = batch
-        output = self.averaged(self.normalise(images)).float()
+    def _reduction(self) -> Local | Distributed:
+        return Distributed() if self.trainer.world_size > 1 else Local()
+
+    def _require_finite(self, loss: Tensor, batch: Batch) -> None:
+        if not math.isfinite(loss.item()):
+            names = ', '.join(self.name_of(int(p)) for p in batch['position'])
+            raise FloatingPointError(
+                f'the loss is {loss.item()} at step {self.global_step}; the batch was {names}'
+            )
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.global_step > self.averaged.n_averaged:  # not after a batch that only accumulates
+            self.averaged.update_parameters(self.network)
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        output = self.averaged(self.normalise(batch['image'])).float()
+        target = batch['depth'] * batch['canonical'].view(-1, 1, 1)
         mask = valid_pixels(target)
-        depth = output[:, 0].clamp(min=1e-3)
-        absrel = ((depth - target).abs() / target)[mask].mean()
-        ratio = torch.maximum(depth / target, target / depth)[mask]
-        size = len(images)
-        self.log('val_absrel', absrel, prog_bar=True, batch_size=size)
-        self.log('val_delta1', (ratio < 1.25).float().mean(), prog_bar=True, batch_size=size)
-        if output.shape[1] > 1:
-            scale = laplace_scale(output[:, 1], depth, target)
-            self.log('val_scale_loss', scale, prog_bar=True, batch_size=size)
+        if not mask.any():
+            return
+        depth, truth = output[:, 0].clamp(min=1e-3)[mask], target[mask]
+        ratio = torch.maximum(depth / truth, truth / depth)
+        found = {
+            'val_absrel': ((depth - truth).abs() / truth).mean(),
+            'val_delta1': (ratio < 1.25).float().mean(),
+        }
+        self.log_dict(found, prog_bar=True, batch_size=len(target), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
-        encoder = list(self.network.encoder.parameters())
-        known = {id(p) for p in encoder}
-        decoder = [p for p in self.network.parameters() if id(p) not in known]
-        groups = [{'params': encoder}, {'params': decoder}]
-        optimiser = torch.optim.AdamW(groups, lr=self.rate, weight_decay=1e-2)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser,
-            max_lr=[self.rate * ENCODER_RATE, self.rate],
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=0.1,
-        )
+        optimiser = build_optimiser(self, self.recipe.optimiser, self.recipe.rate)
+        schedule = build_schedule(optimiser, self.steps)
         return {
             'optimizer': optimiser,
             'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
         }
-
-
-def loader(views: Views, batch: int, workers: int) -> Batches:
-    """Return the loader of training (shuffled, whole batches) or validation views."""
-    return DataLoader(
-        views,
-        batch,
-        shuffle=views.train,
-        drop_last=views.train,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-    )

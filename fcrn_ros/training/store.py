@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import math
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,16 +42,25 @@ class Store(Sequence[Sample]):
     def __init__(self, folder: Path) -> None:
         try:
             index = json.loads((folder / INDEX).read_text())
-            entries, version = index['samples'], index['format']
-        except (OSError, ValueError, KeyError) as err:
-            raise ValueError(f'{folder}: not a store of samples ({err})') from err
-        if version != FORMAT:
-            raise ValueError(f'{folder}: a store of format {version}; expected {FORMAT}')
+            if index['format'] != FORMAT:
+                raise ValueError(f'format {index["format"]}; expected {FORMAT}')
+            self.entries: list[dict[str, Any]] = index['samples']
+            self.name: str = index['name']
+            self.licence: str = index['licence']
+            self.report: list[str] = index['report']
+            size = max(_end(entry) for entry in self.entries)
+            self._pixels = np.memmap(folder / PIXELS, np.uint8, 'r')
+            if self._pixels.size != size:
+                raise ValueError(f'{PIXELS} has {self._pixels.size} bytes; expected {size}')
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
+            raise ValueError(
+                f'{folder}: not a whole store of samples ({err}); delete it to decode it again'
+            ) from err
         self.folder = folder
-        self.entries: list[dict[str, Any]] = entries
-        self.licence: str = index['licence']
-        self.report: list[str] = index['report']
-        self._pixels = np.memmap(folder / PIXELS, np.uint8, 'r')
+
+    def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
+        """Go to another process as the folder's name: pickle would take all the pixels along."""
+        return Store, (self.folder,)
 
     @property
     def names(self) -> list[str]:
@@ -67,7 +77,6 @@ class Store(Sequence[Sample]):
         if depth is not None:
             metres = depth.astype(np.float32)
             metres[depth == 0] = np.nan
-        pose = entry['world_T_camera']
         return Sample(
             entry['name'],
             self._array(entry, 'image'),  # type: ignore[arg-type]
@@ -75,7 +84,7 @@ class Store(Sequence[Sample]):
             metres,
             entry['time'],
             entry['sequence'],
-            None if pose is None else np.array(pose),
+            self.pose(index),
             self._array(entry, 'right'),
             entry['baseline'],
         )
@@ -84,14 +93,32 @@ class Store(Sequence[Sample]):
         """Return the camera of one sample, without reading its pixels."""
         return Camera(**self.entries[index]['camera'])
 
+    def pose(self, index: int) -> NDArray[np.float64] | None:
+        """Return world_T_camera of one sample, (4, 4) float64 [m], where it is known."""
+        pose = self.entries[index]['world_T_camera']
+        return None if pose is None else np.array(pose)
+
     def _array(self, entry: dict[str, Any], name: str) -> NDArray[Any] | None:
         offset = entry['offsets'][name]
         if offset is None:
             return None
-        camera, kind = entry['camera'], np.dtype(ARRAYS[name])
-        shape = (camera['height'], camera['width'], *(() if name == 'depth' else (3,)))
-        size = int(np.prod(shape)) * kind.itemsize
+        shape, kind = _shape(entry, name), np.dtype(ARRAYS[name])
+        size = math.prod(shape) * kind.itemsize
         return self._pixels[offset : offset + size].view(kind).reshape(shape)
+
+
+def _shape(entry: dict[str, Any], name: str) -> tuple[int, ...]:
+    camera = entry['camera']
+    return (camera['height'], camera['width'], *(() if name == 'depth' else (3,)))
+
+
+def _end(entry: dict[str, Any]) -> int:
+    """Return where the last array of a sample ends [bytes]."""
+    return max(
+        offset + math.prod(_shape(entry, name)) * np.dtype(ARRAYS[name]).itemsize
+        for name, offset in entry['offsets'].items()
+        if offset is not None
+    )
 
 
 def open_store(source: Source, width: int, cache: Path) -> Store:
@@ -118,8 +145,8 @@ def write_store(folder: Path, samples: Iterable[Sample], source: Source) -> None
     :param source: gives licence and report, asked for after the last sample.
     :raises ValueError: there is no sample.
     """
-    part = folder.with_name(f'{folder.name}.{os.getpid()}.part')
-    part.mkdir(parents=True, exist_ok=True)
+    part = folder.with_name(f'{folder.name}.{uuid4().hex}.part')
+    part.mkdir(parents=True)
     try:
         with (part / PIXELS).open('wb') as file:
             entries = list(_written(samples, file))
@@ -127,6 +154,7 @@ def write_store(folder: Path, samples: Iterable[Sample], source: Source) -> None
             raise ValueError('; '.join([f'{source.name}: no sample', *source.report()]))
         index = {
             'format': FORMAT,
+            'name': source.name,
             'licence': source.licence,
             'report': source.report(),
             'samples': entries,
@@ -143,8 +171,10 @@ def _written(samples: Iterable[Sample], file: BinaryIO) -> Iterator[dict[str, An
         for name, kind in ARRAYS.items():
             array = getattr(sample, name)
             if array is not None:
+                _require_shape(sample, name, array)
                 offsets[name] = file.tell()
-                file.write(np.ascontiguousarray(np.nan_to_num(array, nan=0), kind).tobytes())
+                known = np.where(np.isfinite(array), array, 0)
+                file.write(np.ascontiguousarray(known, kind).tobytes())
         pose = sample.world_T_camera
         yield {
             'name': sample.name,
@@ -155,6 +185,15 @@ def _written(samples: Iterable[Sample], file: BinaryIO) -> Iterator[dict[str, An
             'baseline': sample.baseline,
             'offsets': offsets,
         }
+
+
+def _require_shape(sample: Sample, name: str, array: NDArray[Any]) -> None:
+    camera = sample.camera
+    if array.shape[:2] != (camera.height, camera.width) or array.size % 3 * (name != 'depth'):
+        raise ValueError(
+            f'{sample.name}: {name} is {array.shape}; expected that of its camera, '
+            f'{camera.width}x{camera.height}'
+        )
 
 
 def _put(part: Path, folder: Path) -> None:

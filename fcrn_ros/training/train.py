@@ -1,186 +1,209 @@
-"""From a folder of pairs to a model on disk: the ``fcrn train`` entry point."""
+"""From recorded data to a model on disk, measured against the model that it started from."""
 
 from __future__ import annotations
 
-import subprocess
-from dataclasses import replace
+import json
+import time
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
-from torch import nn
 
-from fcrn_ros import __version__
-from fcrn_ros.camera import Camera
-from fcrn_ros.model.encoder import build_encoder
-from fcrn_ros.model.fcrn import Architecture, Fcrn
-from fcrn_ros.model.upsample import UnpoolConv
-from fcrn_ros.model.weights import ModelSpec, load_model, save_model
-from fcrn_ros.training.augment import MAX_ZOOM
-from fcrn_ros.training.calibration import calibrate
-from fcrn_ros.training.datasets import Samples, decode, find_pairs, read_image, split
-from fcrn_ros.training.module import Batches, DepthTraining, Views, loader
-from fcrn_ros.training.pretrained import (
-    TENSORFLOW_INPUT,
-    TORCHVISION_INPUT,
-    load_folded,
-    load_torchvision,
+from fcrn_ros.model.weights import ModelSpec, load_spec, save_model
+from fcrn_ros.training.augment import Ranges
+from fcrn_ros.training.batches import (
+    Positions,
+    Views,
+    plain_batches,
+    reading_order,
+    training_batches,
 )
-from fcrn_ros.training.recipe import Recipe
+from fcrn_ros.training.calibration import calibrate
+from fcrn_ros.training.fit import Machines, build_trainer, steps_of, time_steps
+from fcrn_ros.training.module import DepthTraining
+from fcrn_ros.training.openers import Weighted
+from fcrn_ros.training.partition import Held, Portion, divide
+from fcrn_ros.training.parts import Part, part_of
+from fcrn_ros.training.provenance import described
+from fcrn_ros.training.recipe import FRESH, Recipe
+from fcrn_ros.training.start import start
+from fcrn_ros.training.store import open_store
 
-START_DEPTH = 2.5  # [m], the prediction before the first step
+PLAN = 'run.json'  # in the folder of the run: what it was asked for
 
 
-def train(recipe: Recipe) -> Path:
+@dataclass(frozen=True)
+class Data:
     """
-    Train, continuing an interrupted run of the same output folder, and save the averaged weights.
+    What to train on.
 
-    :return: the new model's sidecar.
-    :raises ValueError: data, names or sizes do not fit.
-    :raises FileNotFoundError: there are no pairs.
+    :param sources: with their weights.
+    :param test: what is kept for the verdict, a share of every source or names.
+    :param validation: what training is watched on, likewise.
+    :param cache: folder of the decoded samples.
+    """
+
+    sources: tuple[Weighted, ...]
+    test: Held = 0.2
+    validation: Held = 0.1
+    cache: Path = Path('cache')
+
+    def portions(self, width: int) -> list[Portion]:
+        """Return every source, decoded at most ``width`` wide [px] and divided."""
+        stores = [(open_store(s.source, width, self.cache), s.weight) for s in self.sources]
+        return divide(stores, self.test, self.validation)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """
+    A finished training.
+
+    :param sidecar: of the new model.
+    :param base: the model it started from; '' for a fresh one.
+    :param portions: the data, for the verdict.
+    """
+
+    sidecar: Path
+    base: str
+    portions: list[Portion]
+
+
+def train(
+    data: Data,
+    recipe: Recipe,
+    machines: Machines,
+    out: Path,
+    name: str,
+    licence: str = '',
+) -> Outcome | None:
+    """
+    Train, going on with an interrupted run of the same folder, and save the averaged weights.
+
+    :param out: folder of the model, its checkpoints and logs.
+    :param name: of the new model.
+    :param licence: of the new weights; '' names those of the data and of the base.
+    :return: None in the processes that only help another one.
+    :raises ValueError: data, names or sizes do not fit, or the folder holds another run.
+    :raises FloatingPointError: the loss is not finite; the last checkpoint is as it was.
     """
     lightning.seed_everything(recipe.seed, verbose=False)
-    pairs = find_pairs(recipe.images, recipe.depths)
-    rest, _ = split(pairs, recipe.test)
-    training, validation = split(rest, recipe.validation)
-    if len(training) < recipe.batch:
-        raise ValueError(
-            f'{len(training)} training pairs; expected at least a batch of {recipe.batch}'
-        )
-    height, width = read_image(training[0].image).shape[:2]
-    camera = Camera(width, height, *recipe.intrinsics)
-    network, spec = start(recipe, camera)
-    _freeze_phase_biases(network)
-    cache = recipe.out / 'cache'
-    size = min(width, round(spec.input_size[1] * 1.25))
-    module = DepthTraining(network, spec, recipe.loss, recipe.rate)
-    views = Views(decode(training, camera, size, cache), spec, True, recipe.seed)
-    spec = replace(spec, depth_range=_depth_range(views.samples))
-    held_out = None
-    if validation:
-        samples = decode(validation, camera, size, cache)
-        held_out = loader(Views(samples, spec, False), recipe.batch, 0)
-    _fit(recipe, module, loader(views, recipe.batch, recipe.workers), held_out)
-    averaged: Any = module.averaged.module
-    calibration = {}
-    if held_out is not None:
-        if averaged.architecture.uncertainty:
-            shift = calibrate(averaged, held_out, module.normalise)
-            calibration = {
-                'uncertainty': f'log(b) shifted by {shift:+.3f} on the validation pairs'
-            }
-        module.trainer.validate(module, held_out, verbose=False)
-    spec = _described(recipe, spec, len(training), len(validation), module.trainer)
-    spec = replace(spec, provenance=spec.provenance | calibration)
-    return save_model(averaged, spec, recipe.out)
+    base = None if recipe.model == FRESH else load_spec(recipe.model)
+    rows, columns = base.input_size if base is not None else recipe.input_size
+    portions = data.portions(round(columns * recipe.zoom))
+    network, spec = start(recipe, portions[0].store.camera(0))
+    spec = replace(spec, name=name, licence=licence)
+    run = _Run(recipe, machines, spec, portions)
+    module, trainer = run.fit(network, out)
+    if not trainer.is_global_zero:
+        return None
+    sidecar = run.save(module, trainer, base, out)
+    return Outcome(sidecar, '' if base is None else recipe.model or base.name, portions)
 
 
-def start(recipe: Recipe, camera: Camera) -> tuple[Fcrn, ModelSpec]:
-    """Return the network to train and its spec: a model to fine-tune, or a fresh one."""
-    if recipe.model:
-        network, spec = load_model(recipe.model)
-        return network, spec
-    network = Fcrn(
-        Architecture(recipe.encoder, recipe.block, width=recipe.width, uncertainty=True)
-    )
-    mean_std = TORCHVISION_INPUT
-    encoder = build_encoder(recipe.encoder)
-    if recipe.encoder_weights is None:
-        load_torchvision(encoder, recipe.encoder)
-    else:
-        load_folded(encoder, recipe.encoder_weights)
-        if recipe.encoder == 'mobilenet_v2':
-            mean_std = TENSORFLOW_INPUT
-    network.encoder = encoder
-    nn.init.zeros_(network.predict.bias)  # type: ignore[arg-type]
-    network.predict.bias.data[0] = START_DEPTH  # type: ignore[union-attr]
-    rows, columns = recipe.input_size
-    small = camera.resized(columns, rows)
-    intrinsics = {k: round(getattr(small, k), 4) for k in ('fx', 'fy', 'cx', 'cy')}
-    spec = ModelSpec(recipe.name, {}, recipe.input_size, *mean_std, intrinsics, (0.5, 10.0))
-    return network, spec
+class _Run:
+    """One training: its batches, its length, its end."""
+
+    def __init__(
+        self, recipe: Recipe, machines: Machines, spec: ModelSpec, portions: list[Portion]
+    ) -> None:
+        self.recipe, self.machines, self.spec, self.portions = recipe, machines, spec, portions
+        parts = [Part(p.store, p.validation) for p in portions if p.validation and _measured(p)]
+        self.watched = plain_batches(parts, spec, recipe.batch) if parts else None
+        shares = machines.processes * recipe.accumulate
+        if recipe.batch % shares:
+            raise ValueError(
+                f'batch {recipe.batch} cannot be shared by {machines.processes} processes in '
+                f'{recipe.accumulate} parts; expected a multiple of {shares}'
+            )
+        self.share = recipe.batch // shares
+        self.parts = [part_of(p, recipe.objective) for p in portions]
+        self.told_poses = not all(part.posed for part in self.parts)
+        self.begin = time.monotonic()
+
+    def fit(self, network: Any, out: Path) -> tuple[DepthTraining, lightning.Trainer]:
+        """Train to the end."""
+        steps = self._planned(network, out)
+        views = self._views(steps)
+        module = DepthTraining(network, self.spec, self.recipe, steps, views.name, self.told_poses)
+        trainer = build_trainer(self.recipe, self.machines, steps, out, self.watched is not None)
+        positions = self._positions(trainer.global_rank)
+        batches = training_batches(views, positions, self.machines.workers)
+        last = out / 'last.ckpt'
+        trainer.fit(module, batches, self.watched, ckpt_path=last if last.exists() else None)
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        return module, trainer
+
+    def _views(self, steps: int) -> Views:
+        recipe = self.recipe
+        sizes = [len(part.indices) for part in self.parts]
+        weights = [part.weight for part in self.parts]
+        ranges = Ranges(zoom=recipe.zoom, erase=recipe.erase)
+        order = reading_order(sizes, weights, steps * recipe.batch, recipe.seed)
+        return Views(self.parts, self.spec, order, ranges, recipe.seed)
+
+    def _positions(self, rank: int) -> Positions:
+        batches = self.recipe.check_every * self.recipe.accumulate
+        return Positions(batches, self.share, rank, self.machines.processes)
+
+    def _planned(self, network: Any, out: Path) -> int:
+        """Return the steps of this run: those of its plan, or new ones, which are written down."""
+        plan = {
+            'recipe': json.loads(json.dumps(asdict(self.recipe))),
+            'batch': [self.share, self.machines.processes],
+            'data': [[p.store.folder.name, len(p.training)] for p in self.portions],
+        }
+        file = out / PLAN
+        if file.exists():
+            found = json.loads(file.read_text())
+            steps = int(found.pop('steps'))
+            if found != plan:
+                raise ValueError(f'{out}: {_difference(found, plan)}; name another --out')
+            return steps
+        seconds = 1.0
+        if self.recipe.minutes:
+            views = self._views(self.recipe.check_every)
+            batches = training_batches(views, self._positions(0), 0)
+            seconds = time_steps(DepthTraining(network, self.spec, self.recipe, 1), batches)
+        readings = sum(len(p.training) for p in self.portions)
+        steps = steps_of(self.recipe, readings, seconds)
+        out.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(plan | {'steps': steps}, indent=2) + '\n')
+        return steps
+
+    def save(self, module: DepthTraining, trainer: Any, base: ModelSpec | None, out: Path) -> Path:
+        """Calibrate the uncertainty and write the model."""
+        best = out / 'best.ckpt'
+        if self.recipe.keep == 'best' and best.exists():
+            module.load_state_dict(torch.load(best, weights_only=True)['state_dict'])
+        network: Any = module.averaged.module
+        trained = {
+            'steps': trainer.global_step,
+            'minutes': round((time.monotonic() - self.begin) / 60, 1),
+            'validation at the output grid': {
+                k.removeprefix('val_'): round(float(v), 4)
+                for k, v in trainer.callback_metrics.items()
+                if k.startswith('val_')
+            },
+        }
+        if self.watched is not None and network.architecture.uncertainty:
+            shift = calibrate(network, self.watched, module.normalise)
+            trained['uncertainty'] = f'log(b) shifted by {shift:+.3f} on the validation samples'
+        spec = described(self.spec, base, self.recipe, self.portions, trained)
+        return save_model(network, spec, out)
 
 
-def _depth_range(samples: Samples) -> tuple[float, float]:
-    """Return the nearest and farthest z-depth [m] that training meets, zoom included."""
-    known = samples.depths[samples.depths > 0] / 1000
-    if not known.size:
-        raise ValueError('the training pairs hold no depth; expected millimetres above 0')
-    return round(float(known.min()) / MAX_ZOOM, 2), round(float(known.max()), 2)
+def _measured(portion: Portion) -> bool:
+    """Whether the validation samples have depth."""
+    entries = portion.store.entries
+    return any(entries[i]['offsets']['depth'] is not None for i in portion.validation)
 
 
-def _freeze_phase_biases(network: Fcrn) -> None:
-    """
-    Hold the biases of interleaved convolutions where they are.
-
-    The batch normalisation behind them makes them redundant, and while the four of them agree the
-    block may run as one transposed convolution.
-    """
-    for module in network.modules():
-        if isinstance(module, UnpoolConv):
-            for phase in module.phases:
-                phase.bias.requires_grad_(False)  # type: ignore[union-attr, operator]
-
-
-def _fit(
-    recipe: Recipe, module: DepthTraining, training: Batches, validation: Batches | None
-) -> None:
-    last = recipe.out / 'last.ckpt'
-    trainer = lightning.Trainer(
-        max_epochs=recipe.epochs,
-        precision=recipe.precision,  # type: ignore[arg-type]
-        default_root_dir=recipe.out,
-        callbacks=[ModelCheckpoint(recipe.out, save_last=True)],
-        gradient_clip_val=5.0,
-        log_every_n_steps=10,
-        enable_model_summary=False,
-    )
-    checkpoint = last if last.exists() else None
-    trainer.fit(module, training, validation, ckpt_path=checkpoint)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-
-
-def _described(
-    recipe: Recipe, spec: ModelSpec, trained: int, validated: int, trainer: Any
-) -> ModelSpec:
-    provenance = {
-        'data': f'{trained} pairs of {recipe.images.parent.name}; {validated} for validation, '
-        f'{len(recipe.test)} never read',
-        'started_from': recipe.model
-        or 'ImageNet encoder '
-        + (recipe.encoder_weights.name if recipe.encoder_weights else 'of torchvision'),
-        'recipe': f'{recipe.loss}, AdamW {recipe.rate:g}, one cycle, batch {recipe.batch}, '
-        f'{trainer.current_epoch} epochs, {trainer.global_step} steps, {recipe.precision}, '
-        f'averaged weights, frozen encoder statistics, seed {recipe.seed}',
-        'versions': f'fcrn_ros {__version__}, torch {torch.__version__}',
-        'commit': _commit(),
-    }
-    metrics = {
-        k.removeprefix('val_'): round(float(v), 4)
-        for k, v in trainer.callback_metrics.items()
-        if k.startswith('val_')
-    }
-    return replace(
-        spec,
-        name=recipe.name,
-        licence=recipe.licence,
-        provenance=provenance,
-        metrics={'validation at the output grid': metrics} if metrics else {},
-    )
-
-
-def _commit() -> str:
-    try:
-        result = subprocess.run(
-            ['git', 'rev-parse', '--short', 'HEAD'],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return 'not a git checkout'
-    return result.stdout.strip()
+def _difference(found: dict[str, Any], plan: dict[str, Any]) -> str:
+    for name, value in plan['recipe'].items():
+        if found.get('recipe', {}).get(name) != value:
+            return f'holds a run with {name} {found.get("recipe", {}).get(name)!r}, not {value!r}'
+    return 'holds a run on other data, or on another number of processes'

@@ -1,0 +1,194 @@
+"""
+How a training runs: Lightning's Trainer, its checkpoints, and what it reports.
+
+A run is cut into stretches of ``check_every`` steps; each ends with a validation and a checkpoint.
+A run that was killed goes on from its last checkpoint and reads what it would have read.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import math
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    RichProgressBar,
+)
+from lightning.pytorch.strategies import DDPStrategy
+
+from fcrn_ros.training.batches import Batches
+from fcrn_ros.training.checkpoints import WholeCheckpoints
+from fcrn_ros.training.module import DepthTraining
+from fcrn_ros.training.pictures import ValidationPictures
+from fcrn_ros.training.recipe import Recipe
+
+LOGGERS = {
+    'tensorboard': 'TensorBoardLogger',
+    'csv': 'CSVLogger',
+    'wandb': 'WandbLogger',
+    'mlflow': 'MLFlowLogger',
+    'neptune': 'NeptuneLogger',
+    'comet': 'CometLogger',
+}
+CLIP = 5.0  # of the gradient's norm
+TIMED_STEPS = 3
+SHARE_OF_STEPS = 0.9  # of the minutes; the rest is for validations and checkpoints
+
+
+@dataclass(frozen=True)
+class Machines:
+    """
+    What a training runs on.
+
+    :param accelerator: Lightning's: auto, cpu, gpu.
+    :param devices: processes on each machine.
+    :param num_nodes: machines; torchrun or the cluster starts the processes on the others.
+    :param workers: processes that read samples, for each process that trains.
+    :param logger: a key of ``LOGGERS``, or none.
+    """
+
+    accelerator: str = 'auto'
+    devices: int = 1
+    num_nodes: int = 1
+    workers: int = 1
+    logger: str = 'tensorboard'
+
+    @property
+    def processes(self) -> int:
+        """Return how many processes train together."""
+        return self.devices * self.num_nodes
+
+
+def build_trainer(
+    recipe: Recipe, machines: Machines, steps: int, out: Path, watched: bool
+) -> lightning.Trainer:
+    """
+    Return the Trainer of a run.
+
+    :param steps: in all, a multiple of ``recipe.check_every``.
+    :param out: folder of checkpoints and logs.
+    :param watched: whether there are validation samples with depth.
+    :raises ValueError: the logger is not known.
+    """
+    _quieten()
+    together = machines.processes > 1
+    gpu = torch.cuda.is_available() and machines.accelerator != 'cpu'
+    strategy: Any = 'auto'
+    if together:
+        strategy = DDPStrategy(process_group_backend='nccl' if gpu else 'gloo')
+    return lightning.Trainer(
+        accelerator=machines.accelerator,
+        devices=machines.devices,
+        num_nodes=machines.num_nodes,
+        strategy=strategy,
+        sync_batchnorm=together and gpu,
+        max_epochs=steps // recipe.check_every,
+        accumulate_grad_batches=recipe.accumulate,
+        precision=recipe.precision,  # type: ignore[arg-type]
+        default_root_dir=out,
+        logger=_logger(machines.logger, out),
+        callbacks=_callbacks(recipe, machines, out, watched),
+        plugins=[WholeCheckpoints()],
+        gradient_clip_val=CLIP,
+        log_every_n_steps=10,
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+def _quieten() -> None:
+    """Leave out Lightning's advertisements, and its advice on what is meant to be so."""
+    logging.getLogger('lightning.pytorch').setLevel(logging.WARNING)
+    for advice in (
+        'Checkpoint directory .* exists',
+        '.*is smaller than the logging interval',
+        'Found .* module.s. in eval mode',
+        '.*does not have many workers',
+        '.*isinstance.treespec, LeafSpec.*',
+        'The `srun` command is available',
+    ):
+        warnings.filterwarnings('ignore', advice)
+
+
+def _callbacks(recipe: Recipe, machines: Machines, out: Path, watched: bool) -> list[Callback]:
+    last = ModelCheckpoint(
+        out,
+        save_last=True,
+        save_top_k=0,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    callbacks: list[Callback] = [RichProgressBar(leave=False), last]
+    if machines.logger != 'none':
+        callbacks.append(LearningRateMonitor('step'))
+    if watched:
+        callbacks.append(ValidationPictures())
+        if recipe.keep == 'best' or recipe.patience:
+            callbacks.append(
+                ModelCheckpoint(
+                    out,
+                    'best',
+                    monitor='val_absrel',
+                    save_weights_only=True,
+                    enable_version_counter=False,
+                )
+            )
+        if recipe.patience:
+            callbacks.append(EarlyStopping('val_absrel', patience=recipe.patience))
+    return callbacks
+
+
+def _logger(name: str, out: Path) -> Any:
+    if name == 'none':
+        return False
+    if name not in LOGGERS:
+        raise ValueError(f'logger {name!r}; expected none or one of {", ".join(LOGGERS)}')
+    kind = getattr(importlib.import_module('lightning.pytorch.loggers'), LOGGERS[name])
+    return kind(save_dir=out)
+
+
+def steps_of(recipe: Recipe, readings: int, seconds: float) -> int:
+    """
+    Return how many steps a recipe asks for, a multiple of ``check_every``.
+
+    :param readings: training samples.
+    :param seconds: of one step on this machine; used where the recipe gives minutes.
+    """
+    steps: float = recipe.steps
+    if recipe.epochs:
+        steps = recipe.epochs * readings / recipe.batch
+    if recipe.minutes:
+        steps = recipe.minutes * 60 * SHARE_OF_STEPS / seconds
+    return recipe.check_every * max(1, round(steps / recipe.check_every))
+
+
+def time_steps(module: DepthTraining, batches: Batches) -> float:
+    """
+    Return the seconds of one step: forward, backward and the update of the average.
+
+    Weights and statistics are as before afterwards.
+    """
+    state = {k: v.clone() for k, v in module.state_dict().items()}
+    module.train()
+    times = []
+    for _, batch in zip(range(TIMED_STEPS + 1), batches, strict=False):
+        begin = time.perf_counter()
+        with torch.autocast(module.device.type, torch.bfloat16):
+            raw = module.network.raw(module.normalise(batch['image']))
+        raw.float().mean().backward()
+        times.append(time.perf_counter() - begin)
+    module.zero_grad(set_to_none=True)
+    module.load_state_dict(state)
+    return math.fsum(times[1:]) / max(1, len(times) - 1) * module.recipe.accumulate

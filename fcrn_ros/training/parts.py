@@ -1,0 +1,92 @@
+"""What the samples of a source are to teach: recorded depth, other moments, a second picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fcrn_ros.training.neighbours import choose_sources
+from fcrn_ros.training.partition import Portion
+from fcrn_ros.training.store import Store
+
+
+@dataclass(frozen=True)
+class Part:
+    """
+    Samples of one store that take part in training.
+
+    :param store: decoded samples.
+    :param indices: those that take part.
+    :param weight: how often, beside the weights of the other parts.
+    :param depth: whether recorded depth is shown.
+    :param sources: per index, the indices of the samples that serve view synthesis; () without.
+    :param stereo: whether right pictures are shown.
+    """
+
+    store: Store
+    indices: tuple[int, ...]
+    weight: float = 1.0
+    depth: bool = True
+    sources: tuple[tuple[int, ...], ...] = ()
+    stereo: bool = False
+
+    @property
+    def posed(self) -> bool:
+        """Whether the pose of every sample with sources is known."""
+        return all(
+            self.store.entries[i]['world_T_camera'] is not None
+            for index, sources in zip(self.indices, self.sources, strict=False)
+            for i in ((index, *sources) if sources else ())
+        )
+
+
+def part_of(portion: Portion, objective: str) -> Part:
+    """
+    Return the training samples of a portion, as an objective needs them.
+
+    :param objective: depth, video, stereo, or auto: the first of depth, stereo and video that the
+        samples have.
+    :raises ValueError: the samples have not what the objective needs.
+    """
+    store, indices = portion.store, portion.training
+    has = {
+        'depth': _some(store, indices, 'depth'),
+        'stereo': _some(store, indices, 'right'),
+        'video': len(indices) > 2,
+    }
+    if objective == 'auto':
+        objective = next((name for name, there in has.items() if there), 'depth')
+    if not has[objective]:
+        there = ', '.join(name for name, has_it in has.items() if has_it) or 'nothing'
+        raise ValueError(
+            f'{store.name}: the {len(indices)} training samples have no '
+            f'{NEEDED[objective]}; there is: {there}'
+        )
+    sources = _sources(store, indices) if objective == 'video' else ()
+    return Part(
+        store, indices, portion.weight, objective == 'depth', sources, objective == 'stereo'
+    )
+
+
+NEEDED = {'depth': 'recorded depth', 'stereo': 'right picture', 'video': 'neighbours in time'}
+
+
+def _some(store: Store, indices: Sequence[int], array: str) -> bool:
+    return any(store.entries[i]['offsets'][array] is not None for i in indices)
+
+
+def _sources(store: Store, indices: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """Return for every sample which others of its sequence serve view synthesis."""
+    found: dict[int, tuple[int, ...]] = {}
+    for sequence in dict.fromkeys(store.entries[i]['sequence'] for i in indices):
+        mine = [i for i in indices if store.entries[i]['sequence'] == sequence]
+        times = [store.entries[i]['time'] for i in mine]
+        poses = [store.pose(i) for i in mine]
+        for place, index in enumerate(mine):
+            found[index] = tuple(mine[s] for s in choose_sources(times, poses, place))
+    if not any(found.values()):
+        raise ValueError(
+            f'{store.name}: no two frames of its {len(indices)} training samples lie a '
+            'useful distance apart; expected a camera that moves'
+        )
+    return tuple(found[i] for i in indices)
