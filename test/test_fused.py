@@ -18,7 +18,7 @@ from fcrn_ros.model.fcrn import Architecture
 from fcrn_ros.model.folding import fold
 from fcrn_ros.model.fused import FusedFcrn, fuse, fuse_block
 from fcrn_ros.model.fused_conv import ACTIVATIONS, FusedConv, onednn_available
-from fcrn_ros.model.unpool_forms import FORMS, Transposed, fuse_unpool
+from fcrn_ros.model.unpool_forms import FORMS, Shuffled, Transposed, fuse_unpool
 from fcrn_ros.model.upsample import ALIGNMENTS, BLOCKS, UnpoolConv, UpConv, UpProj
 
 pytestmark = pytest.mark.usefixtures('one_thread')
@@ -119,7 +119,8 @@ def test_every_form_equals_the_plain_network(
     expected = _plain(network, pictures[:2])
     assert expected.shape == (2, 2, 32, 48)
     assert expected[:, 0].std() > 0.1 and expected[:, 0].median() > 1
-    for (precision, dtype), form in itertools.product(DTYPES.items(), FORMS):
+    forms = [f for f in FORMS if f != 'interleaved' or not block.startswith('deconv')]
+    for (precision, dtype), form in itertools.product(DTYPES.items(), forms):
         monkeypatch.setattr(fused, 'fuse_encoder', lambda _, dtype=dtype: folded[dtype])
         found = _run(fuse(network, MEAN, STD, dtype, form), pictures[:2])
         assert found.shape == expected.shape and found.dtype == torch.float32
@@ -300,6 +301,56 @@ def test_one_pixel_reaches_where_it_shall(alignment, form):
     expected = torch.zeros(1, 1, 6, 8)
     expected[0, 0, 5 if alignment == 'top_left' else 3, 4] = 7
     assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize('form', ['transposed', 'shuffled'])
+@pytest.mark.parametrize(
+    ('block', 'expected'),
+    [
+        ('deconv2', [[6, 7, 15, 25], [8, 9, 35, 45]]),
+        ('deconv3', [[10, 51, 55, 65], [13, 84, 85, 95]]),
+    ],
+)
+def test_forms_of_a_transposed_convolution_by_hand(block, expected, form):
+    """
+    Pixels 1, 10 in a row; the kernel counts 1, 2, ... row by row; the bias is 5.
+
+    2x2: 1 * (1, 2 / 3, 4) beside 10 * (1, 2 / 3, 4). 3x3: of kernel rows 2 and 3, columns 2 and 3
+    of 1, and column 1 of 10 added to the latter: 5, 6 + 40, 50, 60 and 8, 9 + 70, 80, 90.
+    """
+    module = BLOCKS[block](1, 1, 'top_left').eval()
+    module.bn.eps = 0.0
+    with torch.no_grad():
+        weight = module.up.weight
+        weight.copy_(torch.arange(1.0, weight.numel() + 1).reshape(weight.shape))
+        module.up.bias.fill_(5)
+    found = _run(fuse_block(module, form), torch.tensor([[[[1.0, 10.0]]]]))
+    assert found[0, 0].tolist() == expected
+
+
+def test_shuffled_2x2_has_as_many_weights_and_3x3_four_times_as_many():
+    """8 * 4 * 4 = 128 in both forms; 8 * 4 * 9 = 288 become 4 * 4 * 8 * 9 = 1152."""
+    sizes = {
+        block: fuse_block(BLOCKS[block](8, 4, 'top_left').eval(), 'shuffled').conv.weight.numel()
+        for block in ('deconv2', 'deconv3')
+    }
+    assert sizes == {'deconv2': 128, 'deconv3': 1152}
+
+
+def test_auto_times_both_forms_of_a_transposed_convolution(random_network, monkeypatch):
+    network = random_network(Architecture('mobilenet_v2', 'deconv2', width=WIDTH))
+    timed = []
+    monkeypatch.setattr(fused, '_milliseconds', lambda module, x: timed.append(module) or 1.0)
+    module = fuse(network, MEAN, STD, example=_pictures())
+    assert [type(m) for m in timed] == [FusedConv, Shuffled] * 4
+    assert module.forms == ['transposed'] * 4
+    assert _relative(_run(module, _pictures()), _plain(network, _pictures())) < 1e-4
+
+
+@pytest.mark.parametrize('block', ['deconv2', 'deconv3'])
+def test_form_that_a_transposed_convolution_has_not_is_refused(block):
+    with pytest.raises(ValueError, match="form 'interleaved' of a transposed convolution; expec"):
+        fuse_block(BLOCKS[block](8, 4, 'top_left').eval(), 'interleaved')
 
 
 @pytest.mark.parametrize('block', [UpProj, UpConv])

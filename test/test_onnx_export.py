@@ -29,11 +29,11 @@ FORMS, METADATA, network_to_onnx = (
 pytestmark = pytest.mark.usefixtures('one_thread')
 CLOSE = 1e-4  # of depth relatively, of log(b) absolutely
 
-# a block without unpooled convolutions has neither alignments nor forms
+# a block without unpooled convolutions has no alignments
 DECODERS = [
     (block, alignment, form)
     for block, alignment, form in itertools.product(BLOCKS, ALIGNMENTS, FORMS[1:])
-    if block != 'deconv' or (alignment, form) == (ALIGNMENTS[0], FORMS[1])
+    if not (block.startswith('deconv') and alignment != ALIGNMENTS[0])
 ]
 # every decoder on the smallest encoder, and every encoder below every block
 CASES = [('mobilenet_v2', *decoder) for decoder in DECODERS] + [
@@ -114,6 +114,29 @@ def test_file_is_the_network(network_of, pictures, case):
     session = _session(proto)
     _require_close(session.run(None, {'image': batch})[0], expected)
     _require_close(session.run(None, {'image': batch[2:]})[0], expected[2:])
+
+
+@pytest.mark.parametrize('form', FORMS[1:])
+@pytest.mark.parametrize('block', ['deconv2', 'deconv3'])
+def test_openvino_computes_the_transposed_convolutions(network_of, pictures, block, form):
+    openvino = pytest.importorskip('openvino', reason='needs openvino')
+    network, spec = network_of(Architecture('mobilenet_v2', block, 'top_left', 16, True))
+    core, batch = openvino.Core(), pictures[:2].numpy()
+    model = core.read_model(network_to_onnx(network, spec, 'fp32', form).SerializeToString())
+    options = {'INFERENCE_PRECISION_HINT': 'f32', 'INFERENCE_NUM_THREADS': 1}
+    found = core.compile_model(model, 'CPU', options)(batch)[0]
+    _require_close(found, plain_output(network, spec, batch))
+
+
+@pytest.mark.parametrize(('block', 'size'), [('deconv2', 1), ('deconv3', 3)])
+def test_shuffled_transposed_convolution_is_an_ordinary_one(network_of, block, size):
+    """16 channels become 4 * 8, before the pixels are shuffled."""
+    network, spec = network_of(Architecture('mobilenet_v2', block, 'top_left', 16, True))
+    graph = network_to_onnx(network, spec, 'fp32', 'shuffled').graph
+    assert [n.op_type for n in graph.node].count('DepthToSpace') == 4
+    assert 'ConvTranspose' not in {n.op_type for n in graph.node}
+    (kernel,) = [c for c in graph.initializer if c.name == 'block0/phases/weight']
+    assert list(kernel.dims) == [32, 16, size, size]
 
 
 @pytest.mark.parametrize('size', [(57, 75), (58, 76), (60, 77)], ids=str)

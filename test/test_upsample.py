@@ -5,7 +5,7 @@ import pytest
 import reference
 import torch
 
-from fcrn_ros.model.upsample import ALIGNMENTS, BLOCKS, Deconv, UnpoolConv, UpConv, UpProj
+from fcrn_ros.model.upsample import ALIGNMENTS, BLOCKS, UnpoolConv, UpConv, UpProj
 
 
 def _randomise(module, seed=0):
@@ -166,19 +166,64 @@ def test_bottom_right_up_convolution_equals_unpool_and_5x5():
     np.testing.assert_allclose(_run(module, X), reference.relu(expected), atol=1e-11)
 
 
-def test_deconvolution_of_one_pixel_shows_its_kernel():
+def test_deconvolution_2x2_stamps_its_whole_kernel_beside_the_next():
+    """
+    No padding, no overlap: pixels 1, 10 of a row and kernel 1, 2 / 3, 4.
+
+    1 gives 1, 2 / 3, 4 and 10 gives 10, 20 / 30, 40 to its right. The bias 5 is added, then all is
+    divided by sqrt(1 + 1e-5).
+    """
+    module = BLOCKS['deconv2'](1, 1, 'top_left').eval()
+    with torch.no_grad():
+        module.up.weight.copy_(torch.arange(1.0, 5).reshape(1, 1, 2, 2))
+        module.up.bias.fill_(5)
+    output = _run(module.double(), np.array([[[1.0], [10.0]]]))[..., 0]
+    expected = np.array([[6, 7, 15, 25], [8, 9, 35, 45]]) / np.sqrt(1 + 1e-5)
+    np.testing.assert_allclose(output, expected, rtol=1e-6)
+
+
+def test_deconvolution_3x3_of_one_pixel_shows_its_kernel():
     """
     A transposed convolution stamps its kernel; padding 1 cuts the first row and column off.
 
     Kernel 1..9 row by row: the 2 x 2 output of one pixel of value 1 is 5, 6 / 8, 9. The
     normalisation is the identity but for epsilon: 1 / sqrt(1 + 1e-5).
     """
-    module = Deconv(1, 1, 'top_left').eval()
+    module = BLOCKS['deconv3'](1, 1, 'top_left').eval()
     with torch.no_grad():
         module.up.weight.copy_(torch.arange(1.0, 10).reshape(1, 1, 3, 3))
         module.up.bias.zero_()
     output = _run(module.double(), np.ones((1, 1, 1)))[..., 0]
     np.testing.assert_allclose(output, np.array([[5, 6], [8, 9]]) / np.sqrt(1 + 1e-5), rtol=1e-6)
+
+
+def test_deconvolution_3x3_adds_where_its_stamps_overlap():
+    """
+    Pixels 1, 10 in a row, kernel 1..9; the middle column of the overlap has two taps.
+
+    Row 0 has kernel row 2 (4, 5, 6): 5, then 6 + 10 * 4 = 46, then 50, then 60. Row 1 has kernel
+    row 3 (7, 8, 9): 8, 9 + 70 = 79, 80, 90.
+    """
+    module = BLOCKS['deconv3'](1, 1, 'top_left').eval()
+    with torch.no_grad():
+        module.up.weight.copy_(torch.arange(1.0, 10).reshape(1, 1, 3, 3))
+        module.up.bias.zero_()
+    output = _run(module.double(), np.array([[[1.0], [10.0]]]))[..., 0]
+    expected = np.array([[5, 46, 50, 60], [8, 79, 80, 90]]) / np.sqrt(1 + 1e-5)
+    np.testing.assert_allclose(output, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('name', 'expected'), [('deconv2', 54), ('deconv3', 114), ('upconv', 312), ('upproj', 666)]
+)
+def test_blocks_have_their_parameters(name, expected):
+    """
+    From 6 to 2 channels: 12 weights a tap; 2 biases a convolution, 4 numbers a normalisation.
+
+    deconv2: 4 * 12 + 2 + 4 = 54. deconv3: 9 * 12 + 2 + 4 = 114. upconv has 9 + 6 + 6 + 4 = 25 taps
+    in four phases: 25 * 12 + 4 * 2 + 4 = 312. upproj: twice that, and 9 * 2 * 2 + 2 + 4 = 42.
+    """
+    assert sum(p.numel() for p in BLOCKS[name](6, 2, 'top_left').parameters()) == expected
 
 
 @pytest.mark.parametrize('name', BLOCKS)

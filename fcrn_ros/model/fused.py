@@ -23,9 +23,9 @@ from fcrn_ros.model.encoder import (
     ResNet,
 )
 from fcrn_ros.model.fcrn import Fcrn, activate
-from fcrn_ros.model.folding import fold, scale_shift
+from fcrn_ros.model.folding import fold
 from fcrn_ros.model.fused_conv import FusedConv
-from fcrn_ros.model.unpool_forms import FORMS, fuse_unpool
+from fcrn_ros.model.unpool_forms import FORMS, fuse_deconv, fuse_unpool
 from fcrn_ros.model.upsample import Deconv, UpConv, UpProj
 
 # First blocks of an encoder that stay in float32. MobileNetV2's first depthwise layer has weights
@@ -104,11 +104,8 @@ def fuse_block(block: nn.Module, form: str) -> nn.Module:
         return FusedUpProj(block, form)
     if isinstance(block, UpConv):
         return fuse_unpool(block.up, block.bn, 'relu', form)
-    assert isinstance(block, Deconv) and block.up.bias is not None
-    scale, shift = scale_shift(block.bn)
-    weight = (block.up.weight.double() * scale[None, :, None, None]).float()
-    bias = (block.up.bias.double() * scale + shift).float()
-    return FusedConv(weight, bias, 2, (1, 1), 1, 'relu', output_padding=1)
+    assert isinstance(block, Deconv)
+    return fuse_deconv(block, form)
 
 
 class FusedFcrn(nn.Module):
@@ -168,7 +165,8 @@ def fuse(
 
     :param form: one of ``FORMS``, or ``auto``: each block's forms are timed on the example.
     :param example: (B, H, W, 3) uint8; its device and shape are those that will run.
-    :raises ValueError: ``auto`` without an example, or a form that cannot hold the weights.
+    :raises ValueError: ``auto`` without an example, or a form that the blocks do not
+        have or that cannot hold the weights.
     """
     if form == 'auto' and example is None:
         raise ValueError('form is auto; expected an example batch to time the forms on')
@@ -191,7 +189,7 @@ def fuse(
 
 def _fastest(block: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[str, nn.Module]:
     timed = []
-    for form in FORMS[:1] if isinstance(block, Deconv) else FORMS:
+    for form in FORMS:
         try:
             candidate = fuse_block(block, form).to(dtype).to(x.device)
         except ValueError:

@@ -11,10 +11,20 @@ Two alignments exist, and they are different operators. ``top_left`` pads the ev
 the top and left, as the released TensorFlow and MATLAB weights need; ``bottom_right`` pads them at
 the bottom and right, which equals the textbook "unpool, then 5x5 with padding 2".
 
-Source: Laina et al. 2016 (arXiv 1606.00373), section 3.2.
+A transposed convolution of stride 2 stamps its kernel onto every second row and column of its
+output. With a 2x2 kernel the stamps touch: each output pixel has one tap. With a 3x3 kernel they
+overlap by one row and one column: an output pixel has one, two or four taps. Neither alignment
+applies.
+
+Source: Laina et al. 2016 (arXiv 1606.00373), section 3.2 and table 1, which compares these four.
+Worked numbers: from C to C / 2 channels the kernels hold 2 C^2 weights in deconv2, 4.5 C^2 in
+deconv3, 12.5 C^2 in upconv and 27.25 C^2 in upproj.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -88,19 +98,28 @@ class UpConv(nn.Module):
 
 
 class Deconv(nn.Module):
-    """Transposed 3x3 convolution with stride 2, batch normalisation, ReLU; it has no alignment."""
+    """
+    Transposed convolution with stride 2, batch normalisation, ReLU.
 
-    def __init__(self, inputs: int, outputs: int, alignment: str) -> None:
+    :param alignment: is not used; it is there because every block has one.
+    :param kernel: 2 (no padding) or 3 (padding 1, and an output row and column more).
+    """
+
+    def __init__(self, inputs: int, outputs: int, alignment: str, kernel: int) -> None:
         super().__init__()
-        self.up = nn.ConvTranspose2d(inputs, outputs, 3, 2, 1, output_padding=1)
+        pad = kernel - 2
+        self.up = nn.ConvTranspose2d(inputs, outputs, kernel, 2, pad, output_padding=pad)
         self.bn = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.bn(self.up(x)))
 
 
-BLOCKS: dict[str, type[UpProj | UpConv | Deconv]] = {
+Block = UpProj | UpConv | Deconv
+# (input channels, output channels, alignment) -> block
+BLOCKS: dict[str, Callable[[int, int, str], Block]] = {
     'upproj': UpProj,
     'upconv': UpConv,
-    'deconv': Deconv,
+    'deconv2': partial(Deconv, kernel=2),
+    'deconv3': partial(Deconv, kernel=3),
 }
