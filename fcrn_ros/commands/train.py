@@ -93,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
     from fcrn_ros.training.fit import Machines
     from fcrn_ros.training.recipe import Recipe
     from fcrn_ros.training.train import Data, train
-    from fcrn_ros.training.verdict import verdict
+    from fcrn_ros.training.verdict import compare_models, report
 
     recipe = Recipe(**{f.name: getattr(options, f.name) for f in fields(Recipe)})
     machines = Machines(**{f.name: getattr(options, f.name) for f in fields(Machines)})
@@ -105,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
     outcome = train(data, recipe, machines, out, name, options.licence)
     if outcome is None:
         return 0
-    verdict(outcome, options.json)
+    report(compare_models(outcome), outcome.sidecar, options.json)
     if options.build:
         from fcrn_ros.engine import open_engine
 

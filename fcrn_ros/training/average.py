@@ -1,4 +1,4 @@
-"""The moving average of the weights, which is what is validated and kept."""
+"""Averages of weights: over the steps of a training, and with the model that it started from."""
 
 from __future__ import annotations
 
@@ -26,3 +26,20 @@ def _follow(averages: list[Tensor], currents: list[Tensor], count: Tensor | int)
         return
     decay = min(DECAY, (1 + float(count)) / (10 + float(count)))
     torch._foreach_lerp_(averages, currents, 1 - decay)
+
+
+@torch.no_grad()
+def blend(network: nn.Module, start: nn.Module, share: float) -> None:
+    """
+    Move a fine-tuned network a share of the way back to where it started, in place.
+
+    Between the two, what was learned anew is mostly there and what was known before is mostly kept
+    (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", arXiv 2109.01903).
+
+    :param network: fine-tuned from ``start``, with the statistics of that.
+    :param share: of the start's weights, 0 to 1.
+    """
+    before = start.state_dict()
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(before[name].to(value.device), share)

@@ -8,11 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-# rate of the decoder, the encoder's share of it, weight decay
-PRESETS = {
-    'adamw': (1e-3, 0.1, 5e-2),
-    'sgd': (1e-1, 0.1, 5e-4),  # Laina et al. 2016 (momentum 0.9); public ports: 0.01 and 0.1
-}
+DECAYS = {'adamw': 5e-2, 'sgd': 5e-4}  # of weights
+MOMENTUM = 0.9  # of sgd; Laina et al. 2016
+ENCODER_RATE = 0.1  # of the decoder's
 WARM_UP = 0.05  # share of the steps
 ENCODER = 'network.encoder.'
 LEAST = 0.01  # of the rate, at the end
@@ -26,13 +24,11 @@ def build_optimiser(module: nn.Module, preset: str, rate: float) -> torch.optim.
     not decay.
 
     :param module: what has the weights; the encoder's are in ``ENCODER``.
-    :param preset: a key of ``PRESETS``.
-    :param rate: of the decoder; 0 takes the preset's.
+    :param preset: a key of ``DECAYS``.
+    :param rate: of the decoder.
     """
-    default, share, decay = PRESETS[preset]
-    peak = rate or default
     groups = []
-    for part, factor in (('encoder', share), ('', 1.0)):
+    for part, factor in (('encoder', ENCODER_RATE), ('', 1.0)):
         named = [
             (name, p)
             for name, p in module.named_parameters()
@@ -41,10 +37,11 @@ def build_optimiser(module: nn.Module, preset: str, rate: float) -> torch.optim.
         for thin in (False, True):
             chosen = [p for _, p in named if (p.ndim < 2) == thin]
             if chosen:
-                settings = {'lr': peak * factor, 'weight_decay': 0.0 if thin else decay}
+                decay = 0.0 if thin else DECAYS[preset]
+                settings = {'lr': rate * factor, 'weight_decay': decay}
                 groups.append({'params': chosen, **settings})
     if preset == 'sgd':
-        return torch.optim.SGD(groups, momentum=0.9)
+        return torch.optim.SGD(groups, momentum=MOMENTUM)
     return torch.optim.AdamW(groups)
 
 

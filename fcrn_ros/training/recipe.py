@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 FRESH = 'fresh'
+# of the decoder; sgd as in public ports, 0.01 for the encoder as in Laina et al. 2016
+RATES = {'adamw': 1e-3, 'sgd': 1e-1}
+FINE = 0.2  # of the rate, to fine-tune
+BLEND = 0.4
 # of each field of Recipe: what it is, for the command line
 HELP = {
     'model': "to fine-tune; '' is the shipped one, 'fresh' an ImageNet encoder",
@@ -16,10 +21,12 @@ HELP = {
     'objective': 'what there is to learn from; auto: depth, else stereo, else video',
     'loss': 'on depth',
     'gradient': 'weight of the gradient term on depth',
+    'blend': "share of the starting model's weights in the result; -1: 0.4 where one source only "
+    'is fine-tuned on, else 0',
     'anchor': "weight of the distance to the starting model's prediction",
     'smoothness': 'weight of the smoothness of inverse depth, without recorded depth',
     'optimiser': 'adamw, or sgd as in the paper',
-    'rate': "learning rate of the decoder; 0 takes the optimiser's",
+    'rate': "learning rate of the decoder; 0 takes the optimiser's, a fifth of it to fine-tune",
     'steps': 'of the optimiser',
     'epochs': 'so often are all samples read',
     'minutes': 'of training on this machine, which is timed first',
@@ -30,7 +37,7 @@ HELP = {
     'keep': "weights that become the model: the last ones or the best validation's",
     'precision': 'bf16-mixed, 16-mixed or 32-true',
     'freeze': 'layers that are held; early: those down to a quarter of the input',
-    'freeze_statistics': 'batch statistics that are held',
+    'freeze_statistics': "batch statistics that are held; auto: all, a fresh model's encoder",
     'zoom': 'largest zoom of a view',
     'erase': 'share of views with a rectangle blotted out',
     'seed': 'of everything random',
@@ -40,8 +47,17 @@ CHOICES = {
     'loss': ('log_l1', 'berhu', 'l1', 'l2', 'silog'),
     'optimiser': ('adamw', 'sgd'),
     'keep': ('last', 'best'),
+    'precision': ('bf16-mixed', '16-mixed', '32-true'),
     'freeze': ('none', 'early', 'encoder'),
-    'freeze_statistics': ('none', 'encoder', 'all'),
+    'freeze_statistics': ('auto', 'none', 'encoder', 'all'),
+}
+COUNTS = ('steps', 'epochs', 'minutes', 'patience', 'seed')
+WEIGHTS = ('rate', 'gradient', 'anchor', 'smoothness')
+BOUNDS: dict[str, tuple[int, float]] = {
+    **dict.fromkeys(COUNTS + WEIGHTS, (0, math.inf)),
+    **dict.fromkeys(('batch', 'accumulate', 'check_every', 'zoom'), (1, math.inf)),
+    'blend': (-1, 1),
+    'erase': (0, 1),
 }
 
 
@@ -63,8 +79,9 @@ class Recipe:
     input_size: tuple[int, int] = (192, 256)
     objective: str = 'auto'
     loss: str = 'log_l1'
-    gradient: float = 0.5
+    gradient: float = 0.125
     anchor: float = 0.0
+    blend: float = -1.0
     smoothness: float = 1e-3
     optimiser: str = 'adamw'
     rate: float = 0.0
@@ -78,7 +95,7 @@ class Recipe:
     keep: str = 'last'
     precision: str = 'bf16-mixed'
     freeze: str = 'early'
-    freeze_statistics: str = 'encoder'
+    freeze_statistics: str = 'auto'
     zoom: float = 1.5
     erase: float = 0.3
     seed: int = 1
@@ -89,10 +106,29 @@ class Recipe:
                 raise ValueError(
                     f'{name} is {getattr(self, name)!r}; expected one of {", ".join(choices)}'
                 )
-        least = {'batch': 1, 'accumulate': 1, 'check_every': 1, 'zoom': 1}
-        least |= dict.fromkeys(('steps', 'epochs', 'minutes', 'patience', 'rate', 'gradient'), 0)
-        for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise ValueError(f'{name} is {getattr(self, name)}; expected at least {bound}')
+        for name, (least, most) in BOUNDS.items():
+            if not least <= getattr(self, name) <= most:
+                upper = f' and at most {most:g}' if most < math.inf else ''
+                raise ValueError(
+                    f'{name} is {getattr(self, name)}; expected at least {least}{upper}'
+                )
+        if min(self.input_size) < 32:
+            raise ValueError(f'input_size is {self.input_size}; expected at least 32 px')
         if not (self.steps or self.epochs or self.minutes):
             raise ValueError('steps, epochs and minutes are all 0; expected one of them')
+
+    def resolved(self, sources: int) -> Recipe:
+        """
+        Return this recipe with a value in the place of everything that depends on the rest.
+
+        :param sources: how many there are.
+        """
+        fresh = self.model == FRESH
+        blend = self.blend
+        if blend < 0:
+            blend = 0.0 if fresh or sources > 1 else BLEND
+        statistics = self.freeze_statistics
+        if statistics == 'auto':
+            statistics = 'encoder' if fresh else 'all'
+        rate = self.rate or RATES[self.optimiser] * (1 if fresh else FINE)
+        return replace(self, blend=blend, freeze_statistics=statistics, rate=rate)

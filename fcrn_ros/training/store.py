@@ -102,23 +102,24 @@ class Store(Sequence[Sample]):
         offset = entry['offsets'][name]
         if offset is None:
             return None
-        shape, kind = _shape(entry, name), np.dtype(ARRAYS[name])
-        size = math.prod(shape) * kind.itemsize
-        return self._pixels[offset : offset + size].view(kind).reshape(shape)
+        shape = _shape(entry['camera']['width'], entry['camera']['height'], name)
+        pixels = self._pixels[offset : offset + _bytes(entry, name)]
+        return pixels.view(ARRAYS[name]).reshape(shape)
 
 
-def _shape(entry: dict[str, Any], name: str) -> tuple[int, ...]:
-    camera = entry['camera']
-    return (camera['height'], camera['width'], *(() if name == 'depth' else (3,)))
+def _shape(width: int, height: int, name: str) -> tuple[int, ...]:
+    return (height, width) if name == 'depth' else (height, width, 3)
+
+
+def _bytes(entry: dict[str, Any], name: str) -> int:
+    shape = _shape(entry['camera']['width'], entry['camera']['height'], name)
+    return math.prod(shape) * np.dtype(ARRAYS[name]).itemsize
 
 
 def _end(entry: dict[str, Any]) -> int:
     """Return where the last array of a sample ends [bytes]."""
-    return max(
-        offset + math.prod(_shape(entry, name)) * np.dtype(ARRAYS[name]).itemsize
-        for name, offset in entry['offsets'].items()
-        if offset is not None
-    )
+    offsets = entry['offsets'].items()
+    return max(offset + _bytes(entry, name) for name, offset in offsets if offset is not None)
 
 
 def open_store(source: Source, width: int, cache: Path) -> Store:
@@ -188,11 +189,10 @@ def _written(samples: Iterable[Sample], file: BinaryIO) -> Iterator[dict[str, An
 
 
 def _require_shape(sample: Sample, name: str, array: NDArray[Any]) -> None:
-    camera = sample.camera
-    if array.shape[:2] != (camera.height, camera.width) or array.size % 3 * (name != 'depth'):
+    expected = _shape(sample.camera.width, sample.camera.height, name)
+    if array.shape != expected:
         raise ValueError(
-            f'{sample.name}: {name} is {array.shape}; expected that of its camera, '
-            f'{camera.width}x{camera.height}'
+            f'{sample.name}: {name} is {array.shape}; expected {expected}, of its camera'
         )
 
 

@@ -13,6 +13,7 @@ import torch
 
 from fcrn_ros.model.weights import ModelSpec, load_spec, save_model
 from fcrn_ros.training.augment import Ranges
+from fcrn_ros.training.average import blend
 from fcrn_ros.training.batches import (
     Positions,
     Views,
@@ -62,12 +63,12 @@ class Outcome:
     A finished training.
 
     :param sidecar: of the new model.
-    :param base: the model it started from; '' for a fresh one.
+    :param base: the model it started from; None for a fresh one.
     :param portions: the data, for the verdict.
     """
 
     sidecar: Path
-    base: str
+    base: str | None
     portions: list[Portion]
 
 
@@ -90,6 +91,7 @@ def train(
     :raises FloatingPointError: the loss is not finite; the last checkpoint is as it was.
     """
     lightning.seed_everything(recipe.seed, verbose=False)
+    recipe = recipe.resolved(len(data.sources))
     base = None if recipe.model == FRESH else load_spec(recipe.model)
     rows, columns = base.input_size if base is not None else recipe.input_size
     portions = data.portions(round(columns * recipe.zoom))
@@ -100,7 +102,7 @@ def train(
     if not trainer.is_global_zero:
         return None
     sidecar = run.save(module, trainer, base, out)
-    return Outcome(sidecar, '' if base is None else recipe.model or base.name, portions)
+    return Outcome(sidecar, None if base is None else recipe.model, portions)
 
 
 class _Run:
@@ -180,6 +182,8 @@ class _Run:
         if self.recipe.keep == 'best' and best.exists():
             module.load_state_dict(torch.load(best, weights_only=True)['state_dict'])
         network: Any = module.averaged.module
+        if base is not None and self.recipe.blend:
+            blend(network, start(self.recipe, base.network_camera)[0], self.recipe.blend)
         trained = {
             'steps': trainer.global_step,
             'minutes': round((time.monotonic() - self.begin) / 60, 1),
