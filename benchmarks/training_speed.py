@@ -60,7 +60,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder)
         data = training.Data((Weighted(source),), 0.0, 0.0, cache)
-        recipe = Recipe(steps=options.steps, check_every=options.steps).resolved(1)
+        recipe = Recipe(steps=options.steps, check_every=options.steps).resolved(1, depth=True)
         loops: dict[str, Callable[[], float]] = {
             'fcrn train': lambda: _whole(data, recipe, options, cache / str(time.time_ns())),
             'bare step': lambda: _bare(recipe, options.steps),

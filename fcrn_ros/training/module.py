@@ -54,7 +54,7 @@ class DepthTraining(lightning.LightningModule):
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.recipe, self.steps, self.name_of = recipe, steps, name_of
         self.averaged = averaged(network)
-        self.start = Start(network) if recipe.anchor else None
+        self.start = Start(network, not told_poses) if recipe.anchor else None
         self.pose_network = PoseNetwork() if told_poses else None
         freeze_layers(network, recipe.freeze)
         self.register_buffer('mean', torch.tensor(spec.mean).view(1, 3, 1, 1))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from fcrn_ros.training.neighbours import choose_sources
 from fcrn_ros.training.partition import Portion
 from fcrn_ros.training.store import Store
@@ -68,6 +70,7 @@ def part_of(portion: Portion, objective: str) -> Part:
     )
 
 
+APART = 0.33  # [s], in which a walking robot moves some 0.1 to 0.3 m
 NEEDED = {'depth': 'recorded depth', 'stereo': 'right picture', 'video': 'neighbours in time'}
 
 
@@ -82,11 +85,19 @@ def _sources(store: Store, indices: Sequence[int]) -> tuple[tuple[int, ...], ...
         mine = [i for i in indices if store.entries[i]['sequence'] == sequence]
         times = [store.entries[i]['time'] for i in mine]
         poses = [store.pose(i) for i in mine]
+        step = _frames_apart(times)
         for place, index in enumerate(mine):
-            found[index] = tuple(mine[s] for s in choose_sources(times, poses, place))
+            chosen = choose_sources(times, poses, place, offsets=(-step, step))
+            found[index] = tuple(mine[s] for s in chosen)
     if not any(found.values()):
         raise ValueError(
             f'{store.name}: no two frames of its {len(indices)} training samples lie a '
             'useful distance apart; expected a camera that moves'
         )
     return tuple(found[i] for i in indices)
+
+
+def _frames_apart(times: list[float]) -> int:
+    """Return how many frames lie between a frame and its sources where no pose is known."""
+    period = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    return max(1, round(APART / period)) if period > 0 else 1

@@ -10,6 +10,7 @@ FRESH = 'fresh'
 RATES = {'adamw': 1e-3, 'sgd': 1e-1}
 FINE = 0.2  # of the rate, to fine-tune
 BLEND = 0.4
+ANCHOR = 0.05
 # of each field of Recipe: what it is, for the command line
 HELP = {
     'model': "to fine-tune; '' is the shipped one, 'fresh' an ImageNet encoder",
@@ -23,7 +24,8 @@ HELP = {
     'gradient': 'weight of the gradient term on depth',
     'blend': "share of the starting model's weights in the result; -1: 0.4 where one source only "
     'is fine-tuned on, else 0',
-    'anchor': "weight of the distance to the starting model's prediction",
+    'anchor': "weight of the distance to the starting model's prediction; -1: 0.05 without "
+    'recorded depth, else 0',
     'smoothness': 'weight of the smoothness of inverse depth, without recorded depth',
     'optimiser': 'adamw, or sgd as in the paper',
     'rate': "learning rate of the decoder; 0 takes the optimiser's, a fifth of it to fine-tune",
@@ -80,7 +82,7 @@ class Recipe:
     objective: str = 'auto'
     loss: str = 'log_l1'
     gradient: float = 0.125
-    anchor: float = 0.0
+    anchor: float = -1.0
     blend: float = -1.0
     smoothness: float = 1e-3
     optimiser: str = 'adamw'
@@ -117,11 +119,12 @@ class Recipe:
         if not (self.steps or self.epochs or self.minutes):
             raise ValueError('steps, epochs and minutes are all 0; expected one of them')
 
-    def resolved(self, sources: int) -> Recipe:
+    def resolved(self, sources: int, depth: bool) -> Recipe:
         """
         Return this recipe with a value in the place of everything that depends on the rest.
 
         :param sources: how many there are.
+        :param depth: whether all of them teach recorded depth.
         """
         fresh = self.model == FRESH
         blend = self.blend
@@ -131,4 +134,5 @@ class Recipe:
         if statistics == 'auto':
             statistics = 'encoder' if fresh else 'all'
         rate = self.rate or RATES[self.optimiser] * (1 if fresh else FINE)
-        return replace(self, blend=blend, freeze_statistics=statistics, rate=rate)
+        anchor = self.anchor if self.anchor >= 0 else 0.0 if depth else ANCHOR
+        return replace(self, anchor=anchor, blend=blend, freeze_statistics=statistics, rate=rate)

@@ -101,9 +101,12 @@ class Start:
     What the model said before training: the anchor's other end.
 
     It is no part of a checkpoint; a run that goes on makes it again from the same model.
+
+    :param free_scale: hold each picture's shape alone, where metric motion tells the scale.
     """
 
-    def __init__(self, network: Fcrn) -> None:
+    def __init__(self, network: Fcrn, free_scale: bool = False) -> None:
+        self._free_scale = free_scale
         self._network = copy.deepcopy(network).eval().requires_grad_(False)
 
     def term(self, depth: Tensor, inputs: Tensor, weight: float) -> Terms:
@@ -116,4 +119,4 @@ class Start:
         self._network.to(inputs.device)
         with torch.no_grad():
             before = self._network(inputs)[:, 0].float()
-        return {'anchor': (weight, anchor(depth, before))}
+        return {'anchor': (weight, anchor(depth, before, free_scale=self._free_scale))}

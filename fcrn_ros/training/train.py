@@ -91,13 +91,14 @@ def train(
     :raises FloatingPointError: the loss is not finite; the last checkpoint is as it was.
     """
     lightning.seed_everything(recipe.seed, verbose=False)
-    recipe = recipe.resolved(len(data.sources))
     base = None if recipe.model == FRESH else load_spec(recipe.model)
     rows, columns = base.input_size if base is not None else recipe.input_size
     portions = data.portions(round(columns * recipe.zoom))
+    parts = [part_of(portion, recipe.objective) for portion in portions]
+    recipe = recipe.resolved(len(parts), all(part.depth for part in parts))
     network, spec = start(recipe, portions[0].store.camera(0))
     spec = replace(spec, name=name, licence=licence)
-    run = _Run(recipe, machines, spec, portions)
+    run = _Run(recipe, machines, spec, portions, parts)
     module, trainer = run.fit(network, out)
     if not trainer.is_global_zero:
         return None
@@ -109,11 +110,17 @@ class _Run:
     """One training: its batches, its length, its end."""
 
     def __init__(
-        self, recipe: Recipe, machines: Machines, spec: ModelSpec, portions: list[Portion]
+        self,
+        recipe: Recipe,
+        machines: Machines,
+        spec: ModelSpec,
+        portions: list[Portion],
+        parts: list[Part],
     ) -> None:
-        self.recipe, self.machines, self.spec, self.portions = recipe, machines, spec, portions
-        parts = [Part(p.store, p.validation) for p in portions if p.validation and _measured(p)]
-        self.watched = plain_batches(parts, spec, recipe.batch) if parts else None
+        self.recipe, self.machines, self.spec = recipe, machines, spec
+        self.portions, self.parts = portions, parts
+        watched = [Part(p.store, p.validation) for p in portions if p.validation and _measured(p)]
+        self.watched = plain_batches(watched, spec, recipe.batch) if watched else None
         shares = machines.processes * recipe.accumulate
         if recipe.batch % shares:
             raise ValueError(
@@ -121,7 +128,6 @@ class _Run:
                 f'{recipe.accumulate} parts; expected a multiple of {shares}'
             )
         self.share = recipe.batch // shares
-        self.parts = [part_of(p, recipe.objective) for p in portions]
         self.told_poses = not all(part.posed for part in self.parts)
         self.begin = time.monotonic()
 
