@@ -24,6 +24,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fcrn_ros.rvl import decode_rvl
+
 Bridge = Callable[[Any], NDArray[np.uint8]]
 
 
@@ -71,7 +73,7 @@ LAYOUTS |= {
 DEPTH_ENCODINGS = ('32FC1', '16UC1')  # those that the node writes
 DEPTHS = {'32FC1': 'f4', '16UC1': 'u2', 'mono16': 'u2'}
 CHANNELS = {(): cv2.COLOR_GRAY2RGB, (3,): cv2.COLOR_BGR2RGB, (4,): cv2.COLOR_BGRA2RGB}
-DEPTH_HEADER = 12  # bytes of compressedDepth before its PNG: int32 format, float32 a, float32 b
+DEPTH_HEADER = 12  # bytes before compressedDepth's pixels: int32 format, float32 a, float32 b
 
 
 def rgb_from_msg(msg: Any, bridge: Bridge | None = None) -> NDArray[np.uint8]:
@@ -136,25 +138,22 @@ def depth_from_msg(msg: Any) -> NDArray[np.float32]:
 
 def depth_from_compressed(msg: Any) -> NDArray[np.float32]:
     """
-    Read a depth image of the compressedDepth transport, PNG only.
+    Read a depth image of the compressedDepth transport, PNG or RVL.
 
-    A 16UC1 PNG holds millimetres; without its header, as the plain compressed transport sends it,
-    it is taken as well. A 32FC1 one holds inverse depth: depth = a / (pixel - b), 0 invalid, with
-    a and b from the header (compressed_depth_image_transport/src/codec.cpp).
+    16UC1 holds millimetres; a PNG without its header, as the plain compressed transport sends it,
+    is taken as well. 32FC1 holds inverse depth: depth = a / (pixel - b), 0 invalid, with a and b
+    from the header (compressed_depth_image_transport/src/codec.cpp).
 
     :param msg: a sensor_msgs/CompressedImage, of format '16UC1; compressedDepth png' or the like.
     :return: (H, W) float32, z-depth [m]; NaN invalid.
-    :raises ValueError: RVL, an encoding that is not known, or not a whole 16-bit grey PNG.
+    :raises ValueError: an encoding that is not known, damaged RVL, or no whole 16-bit grey PNG.
     """
     encoding, _, transport = msg.format.partition(';')
     metric = DEPTHS[_known(encoding.strip(), DEPTHS)] == 'f4'
-    if 'rvl' in transport.lower():
-        raise ValueError(f'compressed depth is RVL ({msg.format!r}); expected compressedDepth png')
     data = np.frombuffer(msg.data, np.uint8)
     headless = not metric and data[:4].tobytes() == b'\x89PNG'
-    pixels = _decoded(data if headless else data[DEPTH_HEADER:], msg.format)
-    if pixels.dtype != np.uint16 or pixels.ndim != 2:
-        raise ValueError(f'PNG is {pixels.dtype} of {pixels.shape}; expected uint16 of (H, W)')
+    body = data if headless else data[DEPTH_HEADER:]
+    pixels = decode_rvl(body) if 'rvl' in transport.lower() else _grey_png(body, msg.format)
     if not metric:
         return _metres(pixels)
     a, b = np.frombuffer(data[4:DEPTH_HEADER].tobytes(), '<f4')
@@ -243,6 +242,13 @@ def _decoded(data: NDArray[np.uint8], kind: str) -> NDArray[Any]:
     if image is not None and image.shape[2:] in CHANNELS and image.dtype in (np.uint8, np.uint16):
         return image
     raise ValueError(f'{data.size} bytes of {kind!r} do not decode; expected a whole JPEG or PNG')
+
+
+def _grey_png(data: NDArray[np.uint8], kind: str) -> NDArray[np.uint16]:
+    pixels = _decoded(data, kind)
+    if pixels.dtype != np.uint16 or pixels.ndim != 2:
+        raise ValueError(f'PNG is {pixels.dtype} of {pixels.shape}; expected uint16 of (H, W)')
+    return pixels
 
 
 def _metres(millimetres: NDArray[np.uint16]) -> NDArray[np.float32]:

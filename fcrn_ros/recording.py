@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from fcrn_ros.image import (
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
 SAME_TIME = 0.02  # [s], colour and depth at most this far apart are of one frame
+TRANSPORTS = ('compressed', 'compressedDepth')  # image_transport adds them to a topic's name
 PATIENCE = 30  # images that wait for a depth recorded later
 
 
@@ -59,28 +61,50 @@ class Topics:
     depth: str
 
 
-def find_topics(types: dict[str, str], image: str = '') -> Topics:
+def find_topics(types: dict[str, str], image: str = '', depth: str = '') -> Topics:
     """
     Choose the topics of a bag.
 
     :param types: topic -> message type.
     :param image: the colour topic; '' takes the first image topic that is not named depth.
+    :param depth: the depth topic; '' takes one that is named depth: one that is aligned to the
+        colour camera, or else that with the most of its name in common.
     :raises ValueError: there is none; the message lists the bag's topics.
     """
     images = [t for t, kind in sorted(types.items()) if kind in IMAGE_TYPES]
-    colour = [t for t in images if 'depth' not in t.lower()]
+    colour = [t for t in images if 'depth' not in t.lower() and t != depth]
     chosen = image or (colour[0] if colour else '')
     if chosen not in images:
         raise ValueError(
-            f'image topic {chosen or "(none)"} is not in the bag; it has '
-            + (', '.join(f'{t} ({k})' for t, k in sorted(types.items())) or 'no topics')
+            f'image topic {chosen or "(none)"} is not in the bag; it has {topic_list(types)}'
         )
-    info = f'{chosen.removesuffix("/compressed").rsplit("/", 1)[0]}/camera_info'
-    info = info if types.get(info) == INFO_TYPE else ''
-    depth = max(
-        (t for t in images if 'depth' in t.lower()), key=lambda t: _common(t, chosen), default=''
-    )
-    return Topics(chosen, info, depth)
+    candidates = (t for t in images if 'depth' in t.lower())
+    found = max(candidates, key=lambda t: _kinship(t, chosen), default='')
+    return Topics(chosen, info_topic(types, chosen), depth or found)
+
+
+def _kinship(depth: str, image: str) -> tuple[bool, int]:
+    """Rank a depth topic: aligned_depth_to_color/image_raw belongs to color/image_raw."""
+    folder = plain_topic(image).split('/')[-2:-1]
+    aligned = any(name and f'aligned_depth_to_{name}' in depth for name in folder)
+    return aligned, _common(depth, image)
+
+
+def plain_topic(topic: str) -> str:
+    """Return an image topic's name without its transport's."""
+    base, _, transport = topic.rpartition('/')
+    return base if transport in TRANSPORTS else topic
+
+
+def info_topic(types: dict[str, str], image: str) -> str:
+    """Return the camera_info topic beside an image topic; '' where the bag has none."""
+    info = f'{plain_topic(image).rpartition("/")[0]}/camera_info'
+    return info if types.get(info) == INFO_TYPE else ''
+
+
+def topic_list(types: dict[str, str]) -> str:
+    """Return a bag's topics and their types for an error message."""
+    return ', '.join(f'{t} ({k})' for t, k in sorted(types.items())) or 'no topics'
 
 
 def _common(a: str, b: str) -> int:
@@ -97,19 +121,40 @@ def read_bag(path: Path, image: str = '') -> Iterator[Frame]:
     :raises ValueError: the bag has no such topic, or cannot be read.
     :raises FileNotFoundError: there is no such path.
     """
+    with opened(path) as reader:
+        yield from _frames(reader, find_topics(topic_types(reader), image))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[AnyReader]:
+    """
+    Open a bag; what fails while it is open fails in one line as well.
+
+    :param path: a ROS 1 .bag, a rosbag2 folder, or its .mcap or .db3 file.
+    :raises ValueError: it cannot be read.
+    :raises FileNotFoundError: there is no such path.
+    """
     if not path.exists():
         raise FileNotFoundError(f'{path} was not found; expected a bag')
     try:
         with AnyReader(
             _files(path), default_typestore=get_typestore(Stores.ROS2_HUMBLE)
         ) as reader:
-            types = {c.topic: c.msgtype for c in reader.connections}
-            yield from _frames(reader, find_topics(types, image))
-    except (ValueError, OSError):
-        raise
+            yield reader
     except Exception as err:  # rosbags has many kinds of error for a damaged file
-        reason = ' '.join(str(err).split())
-        raise ValueError(f'{path}: not a readable bag: {reason}') from err
+        if isinstance(err, (ValueError, OSError)) and not isinstance(err, UnicodeError):
+            raise
+        raise ValueError(f'{path}: not a readable bag: {one_line(err)}') from err
+
+
+def one_line(error: Exception) -> str:
+    """Return what an error says in one line; its kind, where it says nothing."""
+    return ' '.join(str(error).split()) or type(error).__name__
+
+
+def topic_types(reader: AnyReader) -> dict[str, str]:
+    """Return topic -> message type of an open bag."""
+    return {c.topic: c.msgtype for c in reader.connections}
 
 
 def _files(path: Path) -> list[Path]:
@@ -131,7 +176,7 @@ def _frames(reader: Any, topics: Topics) -> Iterator[Frame]:
             pending.camera = Camera.from_msg(message)
         else:
             waiting = pending.depths if connection.topic == topics.depth else pending.images
-            waiting.append((_stamp(message, nanoseconds), message))
+            waiting.append((stamp_of(message, nanoseconds) / 1e9, message))
         yield from pending.ready()
     yield from pending.ready(at_end=True)
 
@@ -164,10 +209,33 @@ class _Pending:
         return has_depth and (self.camera is not None or not self.topics.info)
 
 
-def _stamp(message: Any, nanoseconds: int) -> float:
+def stamp_of(message: Any, recorded: int) -> int:
+    """
+    Return the time [ns] in a message's header; where that is zero, the time of its recording.
+
+    :param recorded: the latter [ns].
+    """
     stamp = message.header.stamp
-    seconds = float(stamp.sec) + stamp.nanosec / 1e9
-    return seconds or nanoseconds / 1e9
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec) or recorded
+
+
+def colour_of(message: Any) -> NDArray[np.uint8]:
+    """
+    Read a recorded colour image, compressed or not: (H, W, 3) uint8 RGB.
+
+    :raises ValueError: it cannot be decoded.
+    """
+    return rgb_from_compressed(message) if hasattr(message, 'format') else rgb_from_msg(message)
+
+
+def depth_of(message: Any) -> NDArray[np.float32]:
+    """
+    Read a recorded depth image, compressed or not: (H, W) float32 [m], NaN invalid.
+
+    :raises ValueError: it cannot be decoded.
+    """
+    compressed = hasattr(message, 'format')
+    return depth_from_compressed(message) if compressed else depth_from_msg(message)
 
 
 def _frame(
@@ -177,10 +245,5 @@ def _frame(
     start: float,
 ) -> Frame:
     time, message = image
-    compressed = hasattr(message, 'format')
-    rgb = rgb_from_compressed(message) if compressed else rgb_from_msg(message)
-    metres = None
-    if depth is not None:
-        how = depth_from_compressed if hasattr(depth[1], 'format') else depth_from_msg
-        metres = how(depth[1])
-    return Frame(rgb, camera, metres, time - start)
+    metres = None if depth is None else depth_of(depth[1])
+    return Frame(colour_of(message), camera, metres, time - start)

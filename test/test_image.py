@@ -26,6 +26,7 @@ from fcrn_ros.image import (
     rgb_from_compressed,
     rgb_from_msg,
 )
+from fcrn_ros.rvl import encode_rvl
 
 # where the samples of a packed pixel find their colour: 0 red, 1 green, 2 blue, None alpha
 ORDERS = {
@@ -500,6 +501,22 @@ def test_compressed_inverse_depth_by_hand() -> None:
     np.testing.assert_array_equal(depth, np.float32([[2, np.nan, 10], [1, 2, np.nan]]))
 
 
+@pytest.mark.parametrize(
+    ('kind', 'a', 'b', 'expected'),
+    [
+        ('16UC1; compressedDepth rvl', 0, 0, [[4.041, np.nan, 0.001], [9.091, np.nan, 4.041]]),
+        ('32FC1; compressedDepth rvl', 10100, -1009, [[2, np.nan, 10], [1, 10100 / 66544, 2]]),
+    ],
+)
+def test_compressed_rvl(kind: str, a: float, b: float, expected: Any) -> None:
+    """As millimetres, 65535 invalid; as inverse depth, 10100 / (65535 + 1009) = 10100 / 66544."""
+    pixels = np.array([[4041, 0, 1], [9091, 65535, 4041]], np.uint16)
+    data = struct.pack('<iff', 1, a, b) + encode_rvl(pixels)
+    depth = depth_from_compressed(SimpleNamespace(format=kind, data=data))
+    assert depth.dtype == np.float32
+    np.testing.assert_array_equal(depth, np.float32(expected))
+
+
 @settings(deadline=None, max_examples=60)
 @given(arrays(np.float32, (3, 5), elements=st.floats(0.25, 9.875, width=32)))
 def test_compressed_inverse_depth_round_trip(depth: np.ndarray) -> None:
@@ -514,11 +531,7 @@ def test_compressed_inverse_depth_round_trip(depth: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ('kind', 'a', 'error'),
     [
-        (
-            '16UC1; compressedDepth rvl',
-            1.0,
-            'compressed depth is RVL .*; expected compressedDepth png',
-        ),
+        ('16UC1; compressedDepth rvl', 1.0, 'RVL data is damaged: the image is .*x'),
         ('rgb8; jpeg compressed bgr8', 1.0, "encoding 'rgb8' is not known; expected one of 32FC1"),
         ('32FC1; compressedDepth png', 0.0, 'a = 0, b = 0; expected a > 0 and b < 1'),
         ('32FC1; compressedDepth png', np.nan, 'a = nan, b = 0; expected a > 0 and b < 1'),

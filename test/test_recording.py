@@ -12,7 +12,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.recording import Topics, find_topics, read_bag
+from fcrn_ros.recording import Topics, find_topics, info_topic, plain_topic, read_bag
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
 IMAGE, INFO = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CameraInfo'
@@ -125,6 +125,33 @@ def test_camera_info_is_that_of_the_chosen_image():
     assert find_topics(types) == Topics(
         '/left/image_raw', '/left/camera_info', '/left/depth/image'
     )
+
+
+def test_depth_aligned_to_the_colour_camera_is_preferred():
+    """image_rect_raw shares as much of its name with the colour topic."""
+    types = {
+        '/camera/color/image_raw': IMAGE,
+        '/camera/depth/image_rect_raw': IMAGE,
+        '/camera/aligned_depth_to_color/image_raw': IMAGE,
+        '/camera/aligned_depth_to_infra1/image_raw': IMAGE,
+    }
+    found = find_topics(types, '/camera/color/image_raw')
+    assert found.depth == '/camera/aligned_depth_to_color/image_raw'
+    assert find_topics(types).depth == found.depth
+
+
+def test_depth_that_is_given_is_not_taken_for_colour():
+    types = {'/a/stereo': IMAGE, '/b/rgb': IMAGE, '/depth': IMAGE}
+    assert find_topics(types, depth='/a/stereo') == Topics('/b/rgb', '', '/a/stereo')
+
+
+def test_transports_belong_to_one_topic():
+    """The camera_info lies beside the plain topic."""
+    info = {'/cam/depth/camera_info': INFO}
+    assert info_topic(info, '/cam/depth/image/compressedDepth') == '/cam/depth/camera_info'
+    assert info_topic(info, '/cam/depth/image/other') == ''
+    assert plain_topic('/cam/depth/image/compressedDepth') == '/cam/depth/image'
+    assert plain_topic('/cam/compressed') == '/cam' and plain_topic('/image') == '/image'
 
 
 def test_topics_that_are_not_there_are_empty():
@@ -291,6 +318,13 @@ def test_file_that_is_no_bag_is_one_line(tmp_path, suffix, content):
     path = tmp_path / f'file.{suffix}'
     path.write_bytes(content)
     _one_line(path, rf'file.{suffix}: not a readable bag: ')
+
+
+def test_name_that_is_no_text_is_one_line(tmp_path):
+    """0xFF is never part of UTF-8; a topic's name has it."""
+    (file,) = _write(tmp_path / 'bag', _three_frames()).glob('*.mcap')
+    file.write_bytes(file.read_bytes().replace(b'/cam/', b'\xffcam/'))
+    _one_line(file, "mcap: not a readable bag: 'utf-8' codec can't decode")
 
 
 def test_damaged_metadata_is_one_line(tmp_path):
