@@ -20,7 +20,7 @@ ROS = [f'ros-kilted-{name}' for name in ('sensor-msgs', 'std-msgs', 'diagnostic-
 EXTRAS = {
     'ros': ['ros-kilted-rclpy[fastrtps]', 'ros-kilted-lifecycle-msgs', *ROS],
     'demo': ['matplotlib>=3.7'],
-    'train': ['lightning>=2.4', 'tensorboard>=2.15', 'h5py>=3.8'],
+    'train': ['lightning>=2.4', 'tensorboard>=2.15', 'h5py>=3.8', 'matplotlib>=3.7'],
     'openvino': ['openvino>=2024.4', 'onnx>=1.16'],
     'tensorrt': ['tensorrt>=8.6', 'onnx>=1.16', 'cuda-python>=12.2', 'nvidia-ml-py'],
     'rtx': ['tensorrt-rtx>=1.0', 'onnx>=1.16', 'cuda-python>=12.2', 'nvidia-ml-py'],

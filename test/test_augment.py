@@ -1,220 +1,194 @@
-"""Augmentation by reprojection: a point is found where its moved copy is projected."""
+"""Random views stay in their ranges, and colours change as they are said to."""
 
-import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sample_sources import CAMERA
 
-from fcrn_ros.camera import Camera
-from fcrn_ros.training.augment import (
-    MAX_ROTATION,
-    MAX_ZOOM,
-    augment,
-    colour_jitter,
-    target_from_sample,
-    warp,
+from fcrn_ros.training.augment import Ranges, colour_change, erase, random_view
+from fcrn_ros.training.view import plain_view
+
+INPUT = (64, 96)
+PLAIN = plain_view(CAMERA, INPUT).camera
+NONE = Ranges(zoom=1.0, stretch=1.0, rotation=0.0, flip=False, colour=0.0, erase=0.0)
+seeds = st.integers(0, 100_000)
+random = settings(max_examples=100, deadline=None, derandomize=True)
+
+
+def _view(seed, ranges=Ranges()):  # noqa: B008
+    return random_view(CAMERA, INPUT, ranges, np.random.default_rng(seed))
+
+
+def _angle_and_mirror(view):
+    mirror = round(np.linalg.det(view.view_R_sample))
+    turn = view.view_R_sample @ np.diag([mirror, 1, 1])
+    return np.degrees(np.arctan2(turn[1, 0], turn[0, 0])), mirror
+
+
+# Views
+
+
+@random
+@given(seeds)
+def test_zoom_stretch_and_turn_stay_in_their_ranges(seed):
+    """Stretch 1.1 is the largest factor between the zooms, each of them at least 1."""
+    view = _view(seed)
+    x, y = view.camera.fx / PLAIN.fx, view.camera.fy / PLAIN.fy
+    assert 1 - 1e-9 <= min(x, y) and np.sqrt(x * y) <= 1.5 * 1.1**0.5
+    assert max(x / y, y / x) <= 1.1 + 1e-9
+    angle, mirror = _angle_and_mirror(view)
+    assert abs(angle) <= 5 and mirror in (-1, 1)
+    rotation = view.view_R_sample
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
+    assert rotation[2].tolist() == [0, 0, 1] and rotation[:, 2].tolist() == [0, 0, 1]
+
+
+def test_all_of_every_range_is_used():
+    seen = [_view(seed) for seed in range(300)]
+    zooms = np.array([np.sqrt(v.camera.fx * v.camera.fy / PLAIN.fx / PLAIN.fy) for v in seen])
+    stretches = np.array([v.camera.fx / v.camera.fy * PLAIN.fy / PLAIN.fx for v in seen])
+    angles, mirrors = np.array([_angle_and_mirror(v) for v in seen]).T
+    assert zooms.min() < 1.05 and zooms.max() > 1.45
+    assert stretches.min() < 0.92 and stretches.max() > 1.08
+    assert angles.min() < -4.5 and angles.max() > 4.5
+    assert 0.4 < (mirrors < 0).mean() < 0.6
+
+
+@random
+@given(seeds)
+def test_the_window_of_a_zoom_lies_in_the_picture(seed):
+    """The corners of the view, (-0.5, -0.5) and (95.5, 63.5), fall between those of the sample."""
+    view = _view(seed, Ranges(zoom=2.5, stretch=1.4, rotation=0.0, flip=False))
+    for corner, low, high in (((-0.5, -0.5), -0.5, None), ((95.5, 63.5), None, (131.5, 89.5))):
+        u = (corner[0] - view.camera.cx) / view.camera.fx * CAMERA.fx + CAMERA.cx
+        v = (corner[1] - view.camera.cy) / view.camera.fy * CAMERA.fy + CAMERA.cy
+        if low is not None:
+            assert u >= low - 1e-6 and v >= low - 1e-6
+        else:
+            assert u <= high[0] + 1e-6 and v <= high[1] + 1e-6
+
+
+def test_windows_reach_every_border():
+    """Of zooms to 1.5, the window's corner is at 0 to 1 / 3 of the picture."""
+    corners = []
+    for seed in range(300):
+        camera = _view(seed, Ranges(stretch=1.0, rotation=0.0, flip=False)).camera
+        zoom = camera.fx / PLAIN.fx
+        corners.append(((PLAIN.cx + 0.5) - (camera.cx + 0.5) / zoom) / 96 / (1 - 1 / zoom))
+    corners = np.array(corners)
+    assert 0 <= corners.min() < 0.05 and 0.95 < corners.max() <= 1 + 1e-9
+
+
+def test_without_any_range_the_view_is_the_plain_one():
+    view = _view(8, NONE)
+    assert view.camera == PLAIN
+    np.testing.assert_array_equal(view.view_R_sample, np.eye(3))
+
+
+def test_a_view_repeats_with_its_generator():
+    assert _view(5).camera == _view(5).camera
+    np.testing.assert_array_equal(_view(5).view_R_sample, _view(5).view_R_sample)
+    assert _view(5).camera != _view(6).camera
+
+
+# Colours
+
+
+def _picture(seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (12, 17, 3), np.uint8)
+
+
+@random
+@given(seeds)
+def test_no_change_of_colour_changes_nothing(seed):
+    picture = _picture()
+    change = colour_change(picture, 0.0, np.random.default_rng(seed))
+    np.testing.assert_array_equal(change(picture), picture)
+
+
+class Drawn:
+    """Stands in for the generator: brightness, contrast, saturation, gamma; then the balance."""
+
+    def __init__(self, four=(1, 1, 1, 1), balance=(1, 1, 1)):
+        self.numbers = [np.array(four, float), np.array(balance, float)]
+
+    def uniform(self, low, high, count):
+        return self.numbers.pop(0)
+
+
+PIXEL = np.full((2, 3, 3), (50, 100, 150), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ('drawn', 'expected'),
+    [
+        (Drawn((1.2, 1, 1, 1)), (60, 120, 180)),
+        (Drawn((2.0, 1, 1, 1)), (100, 200, 255)),  # held at 255
+        (Drawn((1, 0.5, 1, 1)), (75, 100, 125)),  # about the mean, 100
+        (Drawn((1, 1, 0.0, 1)), (100, 100, 100)),  # grey
+        (Drawn((1, 1, 1.5, 1)), (25, 100, 175)),
+        (Drawn((1, 1, 1, 2.0)), (10, 39, 88)),  # 255 (50 / 255)^2 = 9.8, 39.2, 88.2
+        (Drawn((1, 1, 1, 1), (1.1, 1.0, 0.9)), (55, 100, 135)),
+        (Drawn((1.2, 0.5, 1, 1), (1.0, 0.9, 1)), (90, 108, 150)),  # 1.2 * 75, 1.08 * 100, ...
+    ],
 )
-
-# another size, focal length, aspect and centre for each of the three
-SAMPLE = Camera(160, 120, 130.0, 128.0, 82.0, 57.0)
-INPUT = Camera(128, 96, 104.0, 102.0, 61.0, 50.0)
-OUTPUT = INPUT.resized(64, 48)
-CAMERAS = (SAMPLE, INPUT, OUTPUT)
-VIEWS = [
-    (1.0, 0.0, False),
-    (1.4, 0.0, False),
-    (1.0, 4.0, False),
-    (1.0, 0.0, True),
-    (1.3, -5.0, True),
-]
+def test_colour_changes_by_hand(drawn, expected):
+    assert colour_change(PIXEL, 0.4, drawn)(PIXEL)[1, 2].tolist() == list(expected)
 
 
-def _scene():
-    """Return (12, 3) points [m] in view of the sample, no two equally far, and colours."""
-    rng = np.random.default_rng(4)
-    u, v = np.meshgrid(np.linspace(30, 130, 4), np.linspace(25, 95, 3))
-    depth = np.linspace(1.0, 6.5, 12)
-    x, y = (u.ravel() - SAMPLE.cx) / SAMPLE.fx, (v.ravel() - SAMPLE.cy) / SAMPLE.fy
-    points = np.stack((x, y, np.ones(12)), -1) * depth[:, None]
-    return points, rng.integers(60, 255, (12, 3))
+def test_contrast_turns_about_the_first_pictures_mean():
+    """A second picture of the moment, all 200, goes where the first one's 200 would: 150."""
+    change = colour_change(PIXEL, 0.4, Drawn((1, 0.5, 1, 1)))
+    assert change(np.full((2, 3, 3), 200, np.uint8))[0, 0].tolist() == [150, 150, 150]
 
 
-def _sample(points, colours):
-    """Draw each point as a Gaussian dot of its colour (2.5 px) and a disc of its depth (6 px)."""
-    image, depth = np.zeros((120, 160, 3)), np.full((120, 160), np.nan, np.float32)
-    v, u = np.mgrid[:120, :160]
-    for point, colour, (x, y) in zip(points, colours, SAMPLE.project(points), strict=True):
-        distance = (u - x) ** 2 + (v - y) ** 2
-        image += colour * np.exp(-distance / 12.5)[..., None]
-        depth[distance <= 36] = point[2]
-    return image.round().astype(np.uint8), depth
-
-
-def _moved(points, zoom, angle, flip):
+def test_colours_change_by_up_to_forty_percent():
     """
-    Move the scene instead of the picture.
+    Grey 100 has no contrast and no saturation: at gamma 1, 100 * 0.6 * 0.9 = 54 to 154.
 
-    Flip x, turn back by ``angle`` about the optical axis, come ``zoom`` times nearer along it.
+    Gamma 0.6 to 1.4 widens that to 255 * (54 / 255)^1.4 = 29 and 255 * (154 / 255)^0.6 = 188.
     """
-    points = points * (-1 if flip else 1, 1, 1)
-    c, s = np.cos(angle), np.sin(angle)
-    turned = points @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-    return turned / (1, 1, zoom)
+    grey, rng = np.full((4, 5, 3), 100, np.uint8), np.random.default_rng(0)
+    values = np.stack([colour_change(grey, 0.4, rng)(grey)[0, 0] for _ in range(400)])
+    assert values.min() >= 28 and values.max() <= 189
+    assert values.min() < 50 and values.max() > 160
 
 
-@pytest.mark.parametrize(('zoom', 'degrees', 'flip'), VIEWS)
-def test_warped_points_lie_where_the_moved_scene_projects_them(zoom, degrees, flip):
-    points, colours = _scene()
-    angle = np.deg2rad(degrees)
-    image, depth = warp(*_sample(points, colours), CAMERAS, zoom, angle, flip)
-    assert (image.shape, image.dtype) == ((96, 128, 3), np.uint8)
-    assert (depth.shape, depth.dtype) == ((48, 64), np.float32)
-    moved = _moved(points, zoom, angle, flip)
-    np.testing.assert_allclose(moved[:, 2], points[:, 2] / zoom)
-    offsets = []
-    for point, colour in zip(moved, colours, strict=True):
-        (u, v), (x, y) = INPUT.project(point), OUTPUT.project(point)
-        if not (12 < u < 115 and 12 < v < 83):
-            continue
-        np.testing.assert_allclose(image[round(v), round(u)], colour, rtol=0.15)
-        assert _centroid(image.sum(-1), (u, v), 9) == pytest.approx((u, v), abs=0.1)
-        assert depth[round(y), round(x)] == pytest.approx(point[2], rel=1e-6)
-        disc = np.isclose(depth, point[2])
-        offsets.append(_centroid(disc, (x, y), 6) - (x, y))
-    assert len(offsets) >= 4
-    assert np.abs(offsets).max() < 0.5, 'the disc is sampled at whole pixels'
-    assert np.abs(np.mean(offsets, 0)).max() < 0.15, 'but without a bias'
+@random
+@given(seeds)
+def test_colours_do_not_wrap_around(seed):
+    picture = np.full((4, 5, 3), 255, np.uint8)
+    picture[:, 0] = 0
+    before = picture.copy()
+    changed = colour_change(picture, 0.4, np.random.default_rng(seed))(picture)
+    assert (changed.shape, changed.dtype) == (picture.shape, np.uint8)
+    assert (changed[:, 1].astype(int) >= changed[:, 0]).all()
+    np.testing.assert_array_equal(picture, before)
 
 
-def _centroid(weights, near, reach):
-    """Return the centre of mass (u, v) of the window of +-reach px about a pixel."""
-    x, y = np.round(near).astype(int)
-    rows = slice(max(0, y - reach), y + reach + 1)
-    columns = slice(max(0, x - reach), x + reach + 1)
-    v, u = np.mgrid[: weights.shape[0], : weights.shape[1]]
-    window = weights[rows, columns].astype(float)
-    moments = (window * u[rows, columns]).sum(), (window * v[rows, columns]).sum()
-    return np.array(moments) / window.sum()
+# Erasing
 
 
-def test_zoom_of_a_plane_by_hand():
-    """
-    A wall at 3 m, zoomed by 1.5, is at 2 m; pixel (61 + 30, 50) sees the sample's (82 + 25, 57).
-
-    The ray 30 / 104 is divided by 1.5: 0.192308, times 130 = 25 px from the sample's centre.
-    """
-    ramp = np.tile(np.arange(160, dtype=np.uint8)[None, :, None], (120, 1, 3))
-    image, depth = warp(ramp, np.full((120, 160), 3, np.float32), CAMERAS, 1.5)
-    assert image[50, 91].tolist() == [107, 107, 107]
-    np.testing.assert_allclose(depth, 2.0)
-
-
-def test_plain_warp_puts_the_optical_axes_on_each_other():
-    matrix = target_from_sample(SAMPLE, INPUT, 1.0, 0.0, False)
-    assert matrix @ (INPUT.cx, INPUT.cy, 1) == pytest.approx((SAMPLE.cx, SAMPLE.cy))
-    assert matrix[:, :2] == pytest.approx(np.diag((130 / 104, 128 / 102)))
+@random
+@given(seeds)
+def test_one_rectangle_of_one_colour_is_erased(seed):
+    """10 to 40 % of 60 rows and 80 columns: 6 to 23 and 8 to 31, cut off to whole pixels."""
+    picture = np.full((60, 80, 3), 44, np.uint8)
+    erase(picture, np.random.default_rng(seed))
+    rows, columns = np.nonzero((picture != 44).any(-1))
+    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    assert 6 <= height <= 23 and 8 <= width <= 31
+    patch = picture[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    assert (patch == patch[0, 0]).all()
+    assert len(rows) == height * width
 
 
-def test_plain_warp_onto_the_same_camera_changes_nothing():
-    image = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
-    depth = np.random.default_rng(1).uniform(1, 5, (120, 160)).astype(np.float32)
-    warped, target = warp(image, depth, (SAMPLE, SAMPLE, SAMPLE))
-    np.testing.assert_array_equal(warped, image)
-    np.testing.assert_array_equal(target, depth)
-
-
-def test_flipping_twice_restores_the_picture():
-    image = np.random.default_rng(0).integers(0, 255, (96, 129, 3), np.uint8)
-    # the principal point lies in the middle of the columns: the flip keeps them all
-    camera = Camera(129, 96, 100.0, 90.0, 64.0, 40.0)
-    cameras, depth = (camera,) * 3, np.ones((96, 129), np.float32)
-    once, _ = warp(image, depth, cameras, flip=True)
-    np.testing.assert_array_equal(once, image[:, ::-1])
-    np.testing.assert_array_equal(warp(once, depth, cameras, flip=True)[0], image)
-
-
-def test_holes_and_the_outside_have_zero_depth():
-    """Only the left half has a reading, and the wide target sees beyond the sample."""
-    depth = np.full((120, 160), 2, np.float32)
-    depth[:, 80:] = np.nan
-    wide = Camera(128, 96, 50.0, 50.0, 64.0, 48.0)
-    image, target = warp(np.full((120, 160, 3), 255, np.uint8), depth, (SAMPLE, wide, wide))
-    assert np.isfinite(target).all()
-    assert set(np.unique(target)) == {0.0, 2.0}
-    assert target[48, 80] == 0 and target[48, 50] == 2 and target[2, 2] == 0
-    assert image[2, 2].tolist() == [0, 0, 0]
-
-
-def test_depth_is_never_mixed_across_an_edge():
-    depth = np.where(np.arange(160) < 77, 1, 8).astype(np.float32) * np.ones((120, 1), np.float32)
-    _, target = warp(np.zeros((120, 160, 3), np.uint8), depth, CAMERAS, 1.2, np.deg2rad(4), False)
-    assert np.unique(target) == pytest.approx([1 / 1.2, 8 / 1.2])
-
-
-def test_colour_jitter_keeps_shape_and_type():
-    image = np.random.default_rng(0).integers(0, 255, (12, 17, 3), np.uint8)
-    before = image.copy()
-    changed = colour_jitter(image, np.random.default_rng(1))
-    assert (changed.shape, changed.dtype) == (image.shape, np.uint8)
-    assert (changed != image).any()
-    np.testing.assert_array_equal(image, before)
-
-
-def test_colour_jitter_stays_within_forty_percent_of_brightness():
-    """Grey has no contrast and no hue: 100 * 0.6 * 0.9 = 54 to 100 * 1.4 * 1.1 = 154."""
-    image = np.full((4, 5, 3), 100, np.uint8)
-    rng = np.random.default_rng(0)
-    values = np.stack([colour_jitter(image, rng)[0, 0] for _ in range(200)])
-    assert values.min() >= 53 and values.max() <= 154
-    assert values.min() < 70 and values.max() > 130
-
-
-def test_colour_jitter_does_not_wrap_around():
-    image = np.full((4, 5, 3), 255, np.uint8)
-    image[:, 0] = 0
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        changed = colour_jitter(image, rng).astype(int)
-        assert (changed[:, 1] >= changed[:, 0]).all()
-
-
-def test_augment_repeats_with_its_generator():
-    sample = _sample(*_scene())
-    a, b, c = (augment(*sample, CAMERAS, np.random.default_rng(seed)) for seed in (5, 5, 6))
-    np.testing.assert_array_equal(a[0], b[0])
-    np.testing.assert_array_equal(a[1], b[1])
-    assert (a[0] != c[0]).any()
-
-
-def test_augment_divides_depth_by_a_zoom_of_its_range():
-    """A wall at 3 m comes to between 3 / 1.5 = 2 and 3 m."""
-    sample = np.zeros((120, 160, 3), np.uint8), np.full((120, 160), 3, np.float32)
-    rng = np.random.default_rng(0)
-    depths = np.array([augment(*sample, CAMERAS, rng)[1].max() for _ in range(60)])
-    assert (depths.min() >= 3 / MAX_ZOOM - 1e-6) and depths.max() <= 3
-    assert depths.min() < 2.1 and depths.max() > 2.8
-
-
-def test_augment_turns_by_at_most_its_range(monkeypatch):
-    angles = []
-
-    def spy(image, depth, cameras, zoom, angle, flip):
-        angles.append((np.rad2deg(angle), flip))
-        return image, depth
-
-    monkeypatch.setattr('fcrn_ros.training.augment.warp', spy)
-    rng = np.random.default_rng(0)
-    for _ in range(60):
-        augment(np.zeros((4, 5, 3), np.uint8), np.ones((4, 5), np.float32), CAMERAS, rng)
-    degrees = np.array([a for a, _ in angles])
-    assert np.abs(degrees).max() <= MAX_ROTATION
-    assert degrees.min() < -3 and degrees.max() > 3
-    assert {flip for _, flip in angles} == {True, False}
-
-
-def test_warp_agrees_with_resize_where_only_the_size_changes():
-    """The half-pixel rule of Camera.resized and the sampling of warpAffine are one rule."""
-    ramp = np.tile(np.arange(160, dtype=np.float32), (120, 1))
-    small = SAMPLE.resized(80, 60)
-    _, target = warp(np.zeros((120, 160, 3), np.uint8), ramp + 1, (SAMPLE, small, small))
-    expected = cv2.resize(ramp + 1, (80, 60), interpolation=cv2.INTER_AREA)
-    assert np.abs(target - expected).max() <= 0.5
+def test_erased_rectangles_lie_everywhere():
+    hits = np.zeros((60, 80), int)
+    for seed in range(300):
+        picture = np.zeros((60, 80, 3), np.uint8)
+        erase(picture, np.random.default_rng(seed))
+        hits += picture.any(-1)
+    assert hits.any(0).all() and hits.any(1).all(), 'no row and no column is spared'
+    assert hits.max() < 100

@@ -11,8 +11,8 @@ from fcrn_ros.model.weights import (
     verify,
 )
 from fcrn_ros.pipeline import DepthPipeline
-from fcrn_ros.training.datasets import find_pairs, split
-from fcrn_ros.training.evaluate import evaluate
+from fcrn_ros.training.evaluate import evaluate, pair_samples
+from fcrn_ros.training.pairs import find_pairs, split
 
 NYU = (518.8579, 519.4696, 325.5824, 253.7362)
 
@@ -45,6 +45,6 @@ def test_default_model_reaches_its_recorded_error_on_unseen_frames(data_folder):
     folder = data_folder / 'nyu_v2_train'
     _, pairs = split(find_pairs(folder / 'rgb', folder / 'depth'), stems[::6])
     recorded = load_spec().metrics['NYU Depth v2, 74 held-out training frames']['pooled']
-    found = evaluate(DepthPipeline.open(), pairs, NYU).pooled
+    found = evaluate(DepthPipeline.open(), pair_samples(pairs, NYU)).pooled
     assert found['absrel'] < recorded['absrel'] * 4 / 3
     assert found['delta1'] > recorded['delta1'] * 3 / 4

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fcrn_ros.model.encoder import BasicBlock, ResNet, build_encoder
-from fcrn_ros.training.datasets import find_pairs, read_image
+from fcrn_ros.training.pairs import find_pairs, read_image
 from fcrn_ros.training.pretrained import (
     TENSORFLOW_INPUT,
     TORCHVISION_INPUT,

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fcrn_ros.training.openers import Options
+
+TOPICS = ('image', 'camera_info', 'depth', 'depth_info', 'right', 'right_info', 'odometry')
 
 
 def intrinsics(text: str) -> tuple[float, float, float, float]:
@@ -39,8 +45,31 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--precision', default='auto')
 
 
-def add_pair_options(parser: argparse.ArgumentParser) -> None:
-    """Add a folder of pairs and its camera."""
-    parser.add_argument('--images', type=Path, required=True, help='folder of colour images')
-    parser.add_argument('--depth', type=Path, required=True, help='folder of 16-bit PNGs in mm')
-    parser.add_argument('--camera', type=intrinsics, required=True, metavar='FX,FY,CX,CY')
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """Add what sources of samples do not tell by themselves."""
+    parser.add_argument('--images', type=Path, help='folder of colour images, with --depth')
+    parser.add_argument('--depth', type=Path, help='folder of their 16-bit PNGs in mm')
+    parser.add_argument(
+        '--camera', type=intrinsics, metavar='FX,FY,CX,CY', help='of images that come without'
+    )
+    parser.add_argument('--depth-unit', type=float, default=0.001, help='of depth PNGs [m]')
+    parser.add_argument(
+        '--tolerance', type=float, default=0.02, help='between stamps of a pair [s]'
+    )
+    for topic in TOPICS:
+        option = f'--{topic.replace("_", "-")}-topic'
+        parser.add_argument(option, default='', help='of a bag; default: found by its type')
+
+
+def source_options(options: argparse.Namespace, need: tuple[str, ...] = ()) -> Options:
+    """
+    Return how to open sources.
+
+    :param need: of depth, stereo and pose, what every sample of a bag has to have.
+    """
+    from fcrn_ros.training.bags import BagOptions
+    from fcrn_ros.training.openers import Options
+
+    topics = {name: getattr(options, f'{name}_topic') for name in TOPICS}
+    bag = BagOptions(**topics, tolerance=options.tolerance, need=need)
+    return Options(camera=options.camera, depth_unit=options.depth_unit, bag=bag)

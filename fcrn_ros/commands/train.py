@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from contextlib import redirect_stdout
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fcrn_ros.commands.arguments import intrinsics, size
+from fcrn_ros.commands.arguments import add_source_options, size, source_options
 
 if TYPE_CHECKING:
     from fcrn_ros.training.openers import Weighted
@@ -35,9 +37,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         nargs='*',
         help='bag, folder or file; PATH=WEIGHT says how often it is read beside the others',
     )
-    parser.add_argument('--images', type=Path, help='folder of colour images')
-    parser.add_argument('--depth', type=Path, help='folder of 16-bit PNGs in mm')
-    parser.add_argument('--camera', type=intrinsics, metavar='FX,FY,CX,CY')
+    add_source_options(parser)
     for name, share in (('test', TEST), ('validation', VALIDATION)):
         parser.add_argument(
             f'--{name}',
@@ -47,25 +47,26 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
             help=f'the last share of every source, or a file of names; default: {share}',
         )
     parser.add_argument('--cache', type=Path, help='of decoded samples; default: OUT/cache')
-    for topic in ('image', 'depth', 'camera-info', 'odometry'):
-        parser.add_argument(f'--{topic}-topic', default='', help='default: found by its type')
 
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
     from fcrn_ros.training.recipe import CHOICES, HELP, Recipe
 
-    length = parser.add_mutually_exclusive_group()
+    group = parser.add_argument_group('recipe')
+    length = group.add_mutually_exclusive_group()
     for field in fields(Recipe):
         default = getattr(Recipe, field.name)
-        options: dict[str, Any] = {'default': default, 'help': HELP[field.name]}
+        about = f'{HELP[field.name]}; default: {default!r}'
+        options: dict[str, Any] = {'default': default, 'help': about}
         if field.name in CHOICES:
             options['choices'] = CHOICES[field.name]
         options['type'] = size if isinstance(default, tuple) else type(default)
-        group = length if field.name in ('steps', 'epochs', 'minutes') else parser
-        group.add_argument(f'--{field.name.replace("_", "-")}', **options)
+        where = length if field.name in ('steps', 'epochs', 'minutes') else group
+        where.add_argument(f'--{field.name.replace("_", "-")}', **options)
 
 
-def _add_machines(parser: argparse.ArgumentParser) -> None:
+def _add_machines(command: argparse.ArgumentParser) -> None:
+    parser = command.add_argument_group('machines')
     parser.add_argument('--accelerator', default='auto', choices=('auto', 'cpu', 'gpu'))
     parser.add_argument('--devices', type=int, default=1, help='processes on each machine')
     parser.add_argument('--num-nodes', type=int, default=1, help='machines, started by torchrun')
@@ -102,35 +103,35 @@ def run(options: argparse.Namespace) -> int:
     out = options.out or Path('train_out') / name
     cache = options.cache or out / 'cache'
     data = Data(tuple(sources), options.test, options.validation, cache)
-    outcome = train(data, recipe, machines, out, name, options.licence)
-    if outcome is None:
-        return 0
-    report(compare_models(outcome), outcome.sidecar, options.json)
+    with redirect_stdout(sys.stderr):  # progress is not the result
+        outcome = train(data, recipe, machines, out, name, options.licence)
+        if outcome is None:
+            return 0
+        comparisons = compare_models(outcome)
+    report(comparisons, outcome.sidecar, options.json)
     if options.build:
-        from fcrn_ros.engine import open_engine
-
-        engine = open_engine(str(outcome.sidecar), build='block')
-        print(f'{engine.name} is ready')
+        _build(outcome.sidecar)
     return 0
 
 
+def _build(sidecar: Path) -> None:
+    from fcrn_ros.engine import open_engine
+
+    with redirect_stdout(sys.stderr):
+        engine = open_engine(str(sidecar), build='block')
+        print(f'{engine.name} is ready')
+
+
 def _sources(options: argparse.Namespace) -> list[Weighted]:
-    from fcrn_ros.training.bags import BagOptions
-    from fcrn_ros.training.openers import Options, Weighted, open_weighted
+    from fcrn_ros.training.openers import Weighted, open_weighted
     from fcrn_ros.training.pairs import PairsSource
 
-    topics = BagOptions(
-        image=options.image_topic,
-        depth=options.depth_topic,
-        camera_info=options.camera_info_topic,
-        odometry=options.odometry_topic,
-    )
-    how = Options(camera=options.camera, bag=topics)
+    how = source_options(options, ('stereo',) if options.objective == 'stereo' else ())
     sources = [open_weighted(text, how) for text in options.source]
     if options.images or options.depth:
         if not (options.images and options.depth):
             raise ValueError('--images and --depth belong together; expected both')
-        pairs = PairsSource(options.images, options.depth, options.camera)
+        pairs = PairsSource(options.images, options.depth, options.camera, options.depth_unit)
         sources.insert(0, Weighted(pairs))
     if not sources:
         raise ValueError('nothing to train on; expected a SOURCE, or --images and --depth')

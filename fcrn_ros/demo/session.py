@@ -19,7 +19,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from fcrn_ros.camera import Camera
 from fcrn_ros.image import depth_from_msg, rgb_from_msg
 from fcrn_ros.recording import Frame
-from fcrn_ros.training.metrics import image_sums, summarise
+from fcrn_ros.training.metrics import SUMS, image_sums, summarise
 
 PENDING = 200  # frames whose depth may still come
 KEPT = 4  # frames for the picture
@@ -50,8 +50,8 @@ class Figures:
     latencies: list[float] = field(default_factory=list)
     valid_shares: list[float] = field(default_factory=list)
     points_per_frame: list[int] = field(default_factory=list)
-    errors: NDArray[np.float64] = field(default_factory=lambda: np.zeros(9))
-    last_errors: NDArray[np.float64] = field(default_factory=lambda: np.zeros(9))
+    errors: NDArray[np.float64] = field(default_factory=lambda: np.zeros(SUMS))
+    last_errors: NDArray[np.float64] = field(default_factory=lambda: np.zeros(SUMS))
     diagnostics: dict[str, str] = field(default_factory=dict)
     first: float = 0.0
     last: float = 0.0

@@ -86,7 +86,7 @@ def colour_change(
     gain = brightness * balance
     shift = gain * (1 - contrast) * np.mean(cv2.mean(image)[:3])
     matrix = np.column_stack((gain[:, None] * contrast * grey, shift))
-    table = (255 * np.linspace(0, 1, 256) ** gamma).astype(np.uint8)
+    table = np.rint(255 * np.linspace(0, 1, 256) ** gamma).astype(np.uint8)
     return lambda picture: cv2.LUT(cv2.transform(picture, matrix), table)  # type: ignore[return-value]
 
 
@@ -98,5 +98,5 @@ def erase(image: NDArray[np.uint8], rng: np.random.Generator) -> None:
     """
     height, width = image.shape[:2]
     rows, columns = (int(rng.uniform(0.1, 0.4) * n) for n in (height, width))
-    top, left = rng.integers(height - rows), rng.integers(width - columns)
+    top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
     image[top : top + rows, left : left + columns] = rng.integers(0, 256, 3)

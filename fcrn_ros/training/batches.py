@@ -46,7 +46,8 @@ def reading_order(
     Return which part and which of its samples every reading takes.
 
     Parts come by chance, by their weights; the samples of a part come in rounds, each in another
-    order, so that none is read twice before all were read once.
+    order, so that none is read twice before all were read once. A longer list begins like
+    a shorter one.
 
     :param sizes: samples of each part.
     :param weights: of each part, positive.
@@ -59,7 +60,8 @@ def reading_order(
     order[:, 0] = rng.choice(len(sizes), count, p=shares)
     for part, size in enumerate(sizes):
         mine = np.flatnonzero(order[:, 0] == part)
-        rounds = [rng.permutation(size) for _ in range(-(-len(mine) // size))]
+        shuffler = np.random.default_rng((seed, part, 1))
+        rounds = [shuffler.permutation(size) for _ in range(-(-len(mine) // size))]
         order[mine, 1] = np.concatenate([*rounds, np.empty(0, np.int64)])[: len(mine)]
     return order
 
@@ -153,8 +155,8 @@ class Views(Dataset[Batch]):
         return {
             'image': torch.from_numpy(image),
             'depth': torch.from_numpy(depth),
-            'intrinsics': torch.tensor([camera.fx, camera.fy, camera.cx, camera.cy]),
-            'canonical': torch.tensor(view.canonical(self.spec.network_camera)),
+            'intrinsics': torch.tensor([camera.fx, camera.fy, camera.cx, camera.cy]).float(),
+            'canonical': torch.tensor(view.canonical(self.spec.network_camera)).float(),
         }
 
     def _source_items(
@@ -210,9 +212,21 @@ class Positions(Sampler[int]):
             yield from range(start, start + self.batch)
 
 
+class _LateLoader(DataLoader[Batch]):
+    """
+    Asks for positions when the first batch is wanted.
+
+    Workers are given positions as soon as there is an iterator; a Trainer that resumes makes it
+    before it says which stretch comes.
+    """
+
+    def __iter__(self) -> Any:
+        yield from super().__iter__()
+
+
 def training_batches(views: Views, positions: Positions, workers: int) -> Batches:
     """Return the batches of training, read by ``workers`` processes beside this one."""
-    return DataLoader(
+    return _LateLoader(
         views,
         positions.batch,
         sampler=positions,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -40,3 +41,17 @@ class WholeCheckpoints(TorchCheckpointIO):
             ) from err
         finally:
             part.unlink(missing_ok=True)
+
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """
+        Read a checkpoint.
+
+        :raises ValueError: it is not one, or damaged.
+        """
+        try:
+            return super().load_checkpoint(path, *args, **kwargs)
+        except (RuntimeError, EOFError, UnpicklingError) as err:
+            reason = str(err).split('.')[0]
+            raise ValueError(
+                f'{path}: not a whole checkpoint ({reason}); delete it to begin anew'
+            ) from err

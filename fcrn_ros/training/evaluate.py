@@ -1,138 +1,178 @@
-"""``fcrn evaluate``: a model against a folder of pairs, in metres, at the images' own size."""
+"""
+A model against recorded depth, as the node runs it: every measure, in one pass over the samples.
+
+The network runs once a picture; what differs by a factor on its depth is measured beside it, and
+is called a scale: ``focal`` is corrected by the focal length, ``none`` is as the network says it,
+and ``median`` has each picture's median brought to the recorded one (Zhou et al. 2017), which
+cancels any other factor. Pictures are streamed: sums stay, and small copies of a few frames.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 
 from fcrn_ros.camera import Camera
 from fcrn_ros.pipeline import DepthPipeline, Options
-from fcrn_ros.training.datasets import Pair, load_pair, read_image
-from fcrn_ros.training.metrics import NAMES, image_sums, pooled_and_per_image
+from fcrn_ros.training.meter import SCALES, Meter
+from fcrn_ros.training.metrics import (
+    band_rows,
+    confidence_rows,
+    intervals,
+    pooled_and_per_image,
+)
+from fcrn_ros.training.pairs import Pair, load_pair, read_image
+from fcrn_ros.training.protocols import NATIVE, Protocol
+from fcrn_ros.training.samples import Sample
+from fcrn_ros.training.shots import Shot
 
-MAX_DEPTH = 80.0  # [m], so that the model's own range decides
+Measures = dict[str, float]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """
-    The measures of one model on some pairs.
+    The measures of one model on some samples.
 
     :param model: its name.
-    :param images: how many.
-    :param pooled: over all pixels.
-    :param per_image: mean over images.
-    :param confidence: per band of confidence: share of pixels, and share right within 25 %.
+    :param images: how many were measured.
+    :param variants: per scale, ``pooled`` over all pixels and ``per_image`` as mean over images.
+    :param scale: the one of ``SCALES`` that everything below is measured in.
+    :param bands: per band of recorded depth [m]: share of pixels, and every measure, pooled.
+    :param confidence: per band of confidence: share of pixels, the confidence, the share right
+        within 25 %, and absrel; empty where the model has no confidence.
+    :param intervals: 95 % confidence intervals of pooled measures.
+    :param protocol: the name of the one followed.
+    :param answered: share of the pixels with recorded depth that the model gave a depth for.
+    :param skipped: samples that were not measured, by reason.
+    :param best: the frames with the smallest absrel, ascending.
+    :param worst: those with the largest, descending; none that is in ``best``.
     """
 
     model: str
     images: int
-    pooled: dict[str, float]
-    per_image: dict[str, float]
-    confidence: list[dict[str, float]]
+    variants: dict[str, dict[str, Measures]]
+    scale: str
+    bands: list[Row]
+    confidence: list[Row]
+    intervals: dict[str, tuple[float, float]]
+    protocol: str
+    answered: float
+    skipped: dict[str, int]
+    best: tuple[Shot, ...] = ()
+    worst: tuple[Shot, ...] = ()
+
+    @property
+    def pooled(self) -> Measures:
+        """The measures over all pixels."""
+        return self.variants[self.scale]['pooled']
+
+    @property
+    def per_image(self) -> Measures:
+        """The measures' mean over images."""
+        return self.variants[self.scale]['per_image']
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything, numbers to four digits."""
-        return {
+        """Return everything but pictures, numbers to four digits."""
+        content = {
             'model': self.model,
+            'protocol': self.protocol,
+            'scale': self.scale,
             'images': self.images,
-            'pooled': {k: round(v, 4) for k, v in self.pooled.items()},
-            'per_image': {k: round(v, 4) for k, v in self.per_image.items()},
+            'skipped': self.skipped,
+            'answered': self.answered,
+            'pooled': self.pooled,
+            'per_image': self.per_image,
+            'intervals': self.intervals,
+            'bands': self.bands,
+            'variants': self.variants,
             'confidence': self.confidence,
         }
+        for name in ('best', 'worst'):
+            content[name] = [{'name': s.name, 'absrel': s.absrel} for s in getattr(self, name)]
+        rounded: dict[str, Any] = _rounded(content)
+        return rounded
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(v) for v in value]
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def evaluate(
     pipeline: DepthPipeline,
-    pairs: Sequence[Pair],
-    intrinsics: tuple[float, float, float, float],
+    samples: Iterable[Sample],
+    protocol: Protocol = NATIVE,
+    scale: str = '',
 ) -> Evaluation:
     """
-    Measure a model as the node runs it, depth resized to the images' size.
+    Measure a model as the node runs it, depth resized to the pictures' size.
 
-    :param pipeline: its engine is used; its options are replaced.
-    :param pairs: images and 16-bit depth in millimetres.
-    :param intrinsics: fx, fy, cx, cy [px] of all images.
+    :param pipeline: its engine is used; its options do not matter but for the scale.
+    :param samples: those without depth are counted and left out.
+    :param protocol: which pixels count.
+    :param scale: one of ``SCALES``; '' is the pipeline's own.
+    :raises ValueError: no sample can be measured, one does not fit its camera or the protocol, or
+        the scale is not known.
+    """
+    chosen = scale or pipeline.options.scale
+    if chosen not in SCALES:
+        raise ValueError(f'scale is {chosen!r}; expected one of {", ".join(SCALES)}')
+    meter = Meter(protocol, chosen)
+    runner = DepthPipeline(pipeline.engine, Options('camera', 'focal', 0.0, math.inf))
+    for sample in samples:
+        meter.add(sample, runner)
+    return _evaluation(pipeline.engine.spec.name, meter)
+
+
+def _evaluation(model: str, meter: Meter) -> Evaluation:
+    if not meter.images:
+        reasons = ', '.join(f'{n} {reason}' for reason, n in meter.skipped.items())
+        found = f'no sample to measure with: {reasons}' if reasons else 'no samples'
+        raise ValueError(f'{found}; expected at least one with recorded depth')
+    sums = np.stack(meter.images, 1)  # (scales, images, 11)
+    variants = {}
+    for name, each in zip(SCALES, sums, strict=True):
+        pooled, per_image = pooled_and_per_image(list(each))
+        variants[name] = {'pooled': pooled, 'per_image': per_image}
+    chosen = sums[SCALES.index(meter.scale)]
+    return Evaluation(
+        model,
+        len(meter.images),
+        variants,
+        meter.scale,
+        band_rows(meter.bands),
+        confidence_rows(meter.confidence),
+        intervals(list(chosen)),
+        meter.protocol.name,
+        meter.predicted / meter.recorded,
+        dict(meter.skipped),
+        *meter.album.sides(),
+    )
+
+
+def pair_samples(
+    pairs: Sequence[Pair], intrinsics: tuple[float, float, float, float]
+) -> Iterator[Sample]:
+    """
+    Yield the samples of a folder of pairs, all of one camera.
+
+    :param pairs: the first one's picture gives the size.
+    :param intrinsics: fx, fy, cx, cy [px].
     :raises ValueError: there are no pairs, a file is unreadable, or sizes differ.
     """
     if not pairs:
         raise ValueError('no pairs; expected at least one')
-    scale = pipeline.options.scale
-    pipeline.options = Options('camera', scale, min_range=0.0, max_range=MAX_DEPTH)
     height, width = read_image(pairs[0].image).shape[:2]
     camera = Camera(width, height, *intrinsics)
-    sums, confidences = [], []
-    for pair in track(pairs, 'Evaluating', transient=True):
-        image, truth = load_pair(pair, camera)
-        frame = pipeline(image, camera)
-        sums.append(image_sums(frame.depth, truth))
-        if frame.confidence is not None:
-            confidences.append(_right(frame.depth, truth, frame.confidence))
-    pooled, per_image = pooled_and_per_image(sums)
-    return Evaluation(
-        pipeline.engine.spec.name, len(pairs), pooled, per_image, _bands(confidences)
-    )
-
-
-def _right(
-    depth: NDArray[np.float32], truth: NDArray[np.float32], confidence: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    known = np.isfinite(depth) & np.isfinite(truth) & (depth > 0)
-    right = np.abs(depth - truth)[known] <= 0.25 * depth[known]
-    return np.stack((confidence[known], right.astype(np.float32)), -1)[::7]
-
-
-def _bands(confidences: list[NDArray[np.float32]], count: int = 5) -> list[dict[str, float]]:
-    if not confidences:
-        return []
-    confidence, right = np.concatenate(confidences).T
-    band = np.minimum((confidence * count).astype(int), count - 1)
-    rows = []
-    for index in range(count):
-        inside = band == index
-        if inside.any():
-            rows.append(
-                {
-                    'from': index / count,
-                    'share': round(float(inside.mean()), 4),
-                    'predicted': round(float(confidence[inside].mean()), 4),
-                    'right': round(float(right[inside].mean()), 4),
-                }
-            )
-    return rows
-
-
-def report(evaluation: Evaluation, as_json: bool) -> None:
-    """Print an evaluation, as a table or as JSON."""
-    if as_json:
-        print(json.dumps(evaluation.as_dict(), indent=2))
-        return
-    console = Console()
-    table = Table(title=f'{evaluation.model}, {evaluation.images} images')
-    for column in ('', *NAMES):
-        table.add_column(column)
-    for name, values in (('pooled', evaluation.pooled), ('per image', evaluation.per_image)):
-        table.add_row(name, *(f'{values[k]:.3f}' for k in NAMES))
-    console.print(table)
-    for row in evaluation.confidence:
-        console.print(
-            f'confidence from {row["from"]:.1f}: {row["share"]:.1%} of the pixels; predicted '
-            f'{row["predicted"]:.2f}, right within 25 %: {row["right"]:.2f}'
-        )
-
-
-def record(evaluation: Evaluation, sidecar: Path, what: str) -> None:
-    """Write an evaluation into a model's sidecar, under the name of what it was measured on."""
-    content = json.loads(sidecar.read_text())
-    content['metrics'][what] = evaluation.as_dict()
-    del content['metrics'][what]['model']
-    sidecar.write_text(json.dumps(content, indent=2) + '\n')
+    for pair in pairs:
+        image, depth = load_pair(pair, camera)
+        yield Sample(pair.stem, image, camera, depth)

@@ -65,6 +65,11 @@ class Machines:
     logger: str = 'tensorboard'
 
     @property
+    def gpu(self) -> bool:
+        """Return whether training runs on NVIDIA GPUs."""
+        return self.accelerator != 'cpu' and torch.cuda.is_available()
+
+    @property
     def processes(self) -> int:
         """Return how many processes train together."""
         return self.devices * self.num_nodes
@@ -83,16 +88,15 @@ def build_trainer(
     """
     _quieten()
     together = machines.processes > 1
-    gpu = torch.cuda.is_available() and machines.accelerator != 'cpu'
     strategy: Any = 'auto'
     if together:
-        strategy = DDPStrategy(process_group_backend='nccl' if gpu else 'gloo')
+        strategy = DDPStrategy(process_group_backend='nccl' if machines.gpu else 'gloo')
     return lightning.Trainer(
         accelerator=machines.accelerator,
         devices=machines.devices,
         num_nodes=machines.num_nodes,
         strategy=strategy,
-        sync_batchnorm=together and gpu,
+        sync_batchnorm=together and machines.gpu,
         max_epochs=steps // recipe.check_every,
         accumulate_grad_batches=recipe.accumulate,
         precision=recipe.precision,  # type: ignore[arg-type]
@@ -110,7 +114,8 @@ def build_trainer(
 
 def _quieten() -> None:
     """Leave out Lightning's advertisements, and its advice on what is meant to be so."""
-    logging.getLogger('lightning.pytorch').setLevel(logging.WARNING)
+    for library in ('lightning.pytorch', 'lightning.fabric'):
+        logging.getLogger(library).setLevel(logging.WARNING)
     for advice in (
         'Checkpoint directory .* exists',
         '.*is smaller than the logging interval',
@@ -122,20 +127,23 @@ def _quieten() -> None:
         warnings.filterwarnings('ignore', advice)
 
 
+class _Patience(EarlyStopping):
+    """Early stopping that stays stopped: a run that goes on after it has nothing left to do."""
+
+    def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Stop where the run that wrote the checkpoint stopped."""
+        trainer.should_stop = self.wait_count >= self.patience
+
+
 def _callbacks(recipe: Recipe, machines: Machines, out: Path, watched: bool) -> list[Callback]:
-    last = ModelCheckpoint(
-        out,
-        save_last=True,
-        save_top_k=0,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    callbacks: list[Callback] = [RichProgressBar(leave=False), last]
+    callbacks: list[Callback] = [RichProgressBar(leave=False)]
     if machines.logger != 'none':
         callbacks.append(LearningRateMonitor('step'))
     if watched:
         callbacks.append(ValidationPictures())
-        if recipe.keep == 'best' or recipe.patience:
+        if recipe.patience:
+            callbacks.append(_Patience('val_absrel', patience=recipe.patience))
+        if recipe.keep == 'best':
             callbacks.append(
                 ModelCheckpoint(
                     out,
@@ -145,8 +153,10 @@ def _callbacks(recipe: Recipe, machines: Machines, out: Path, watched: bool) -> 
                     enable_version_counter=False,
                 )
             )
-        if recipe.patience:
-            callbacks.append(EarlyStopping('val_absrel', patience=recipe.patience))
+    # after the others, whose state is part of it
+    callbacks.append(
+        ModelCheckpoint(out, 'last', save_on_train_epoch_end=True, enable_version_counter=False)
+    )
     return callbacks
 
 
@@ -174,21 +184,23 @@ def steps_of(recipe: Recipe, readings: int, seconds: float) -> int:
     return recipe.check_every * max(1, round(steps / recipe.check_every))
 
 
-def time_steps(module: DepthTraining, batches: Batches) -> float:
+def time_steps(module: DepthTraining, batches: Batches, machines: Machines) -> float:
     """
-    Return the seconds of one step: forward, backward and the update of the average.
+    Return the seconds of one step, forward and backward, where training will run.
 
     Weights and statistics are as before afterwards.
     """
+    device = 'cuda' if machines.gpu else 'cpu'
     state = {k: v.clone() for k, v in module.state_dict().items()}
-    module.train()
+    module.to(device).train()
     times = []
     for _, batch in zip(range(TIMED_STEPS + 1), batches, strict=False):
         begin = time.perf_counter()
-        with torch.autocast(module.device.type, torch.bfloat16):
-            raw = module.network.raw(module.normalise(batch['image']))
+        with torch.autocast(device, torch.bfloat16, module.recipe.precision != '32-true'):
+            raw = module.network.raw(module.normalise(batch['image'].to(device)))
         raw.float().mean().backward()
+        raw.sum().item()  # waits for a GPU
         times.append(time.perf_counter() - begin)
-    module.zero_grad(set_to_none=True)
+    module.cpu().zero_grad(set_to_none=True)
     module.load_state_dict(state)
     return math.fsum(times[1:]) / max(1, len(times) - 1) * module.recipe.accumulate

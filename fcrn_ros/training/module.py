@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import lightning
@@ -19,8 +20,10 @@ from fcrn_ros.training.losses import valid_pixels
 from fcrn_ros.training.optimisers import build_optimiser, build_schedule
 from fcrn_ros.training.pose_network import PoseNetwork
 from fcrn_ros.training.recipe import Recipe
-from fcrn_ros.training.reduction import Distributed, Local
+from fcrn_ros.training.reduction import Distributed, Local, Reduction
 from fcrn_ros.training.terms import Start, depth_terms, picture_terms
+
+WITHIN = 1.25  # of delta1
 
 
 class DepthTraining(lightning.LightningModule):
@@ -79,13 +82,14 @@ class DepthTraining(lightning.LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         inputs = self.normalise(batch['image'])
         raw = self.network.raw(inputs).float()
-        terms = depth_terms(raw, batch, self.recipe, self._reduction())
+        reduce = Distributed() if self.trainer.world_size > 1 else Local()
+        terms = depth_terms(raw, batch, self.recipe, reduce)
         if 'visible' in batch:
             terms |= picture_terms(raw[:, 0], batch, self.recipe, self._depth, self.pose_network)
         if self.start is not None:
             terms |= self.start.term(raw[:, 0], inputs, self.recipe.anchor)
         loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
-        self._require_finite(loss, batch)
+        self._require_finite(loss, batch, reduce)
         self.log_dict({k: term.detach() for k, (_, term) in terms.items()})
         self.log('loss', loss.detach(), prog_bar=True)
         return loss
@@ -94,33 +98,33 @@ class DepthTraining(lightning.LightningModule):
         """Return (B, h, w) canonical depth of (B, H, W, 3) uint8 images."""
         return self.network.raw(self.normalise(images))[:, 0].float()
 
-    def _reduction(self) -> Local | Distributed:
-        return Distributed() if self.trainer.world_size > 1 else Local()
+    def _require_finite(self, loss: Tensor, batch: Batch, reduce: Reduction) -> None:
+        """Stop all processes where the loss of one is not finite."""
+        if math.isfinite(reduce.sum(loss).item()):
+            return
+        names = ', '.join(self.name_of(int(p)) for p in batch['position'])
+        found = f'the loss is {loss.item()} at step {self.global_step}; the batch was {names}'
+        if math.isfinite(loss.item()):
+            found = f'the loss of another process is not finite at step {self.global_step}'
+        raise FloatingPointError(found)
 
-    def _require_finite(self, loss: Tensor, batch: Batch) -> None:
-        if not math.isfinite(loss.item()):
-            names = ', '.join(self.name_of(int(p)) for p in batch['position'])
-            raise FloatingPointError(
-                f'the loss is {loss.item()} at step {self.global_step}; the batch was {names}'
-            )
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let no checkpoint be written from which no run could go on."""
+        for name, weights in self.named_parameters():
+            if not weights.isfinite().all():
+                raise FloatingPointError(
+                    f'{name} is not finite after step {self.global_step}; the previous '
+                    'checkpoint is as it was'
+                )
 
     def on_train_batch_end(self, *_: Any) -> None:
         if self.global_step > self.averaged.n_averaged:  # not after a batch that only accumulates
             self.averaged.update_parameters(self.network)
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        output = self.averaged(self.normalise(batch['image'])).float()
-        target = batch['depth'] * batch['canonical'].view(-1, 1, 1)
-        mask = valid_pixels(target)
-        if not mask.any():
-            return
-        depth, truth = output[:, 0].clamp(min=1e-3)[mask], target[mask]
-        ratio = torch.maximum(depth / truth, truth / depth)
-        found = {
-            'val_absrel': ((depth - truth).abs() / truth).mean(),
-            'val_delta1': (ratio < 1.25).float().mean(),
-        }
-        self.log_dict(found, prog_bar=True, batch_size=len(target), sync_dist=True)
+        found = depth_errors(self.averaged(self.normalise(batch['image'])), batch)
+        named = {f'val_{name}': value for name, value in found.items()}
+        self.log_dict(named, prog_bar=True, batch_size=len(batch['image']), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         optimiser = build_optimiser(self, self.recipe.optimiser, self.recipe.rate)
@@ -129,3 +133,38 @@ class DepthTraining(lightning.LightningModule):
             'optimizer': optimiser,
             'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
         }
+
+
+def depth_errors(output: Tensor, batch: Batch) -> dict[str, Tensor]:
+    """
+    Return absrel, mean(|d - g| / g), and delta1, the share within 25 %, of canonical depth.
+
+    :param output: (B, 1 or 2, h, w), of the network.
+    :return: scalars; none where no pixel of the batch has a depth.
+    """
+    target = batch['depth'] * batch['canonical'].view(-1, 1, 1)
+    mask = valid_pixels(target)
+    if not mask.any():
+        return {}
+    depth, truth = output[:, 0].float().clamp(min=1e-3)[mask], target[mask]
+    ratio = torch.maximum(depth / truth, truth / depth)
+    return {
+        'absrel': ((depth - truth).abs() / truth).mean(),
+        'delta1': (ratio < WITHIN).float().mean(),
+    }
+
+
+@torch.inference_mode()
+def validate(
+    network: Fcrn, batches: Iterable[Batch], normalise: Callable[[Tensor], Tensor]
+) -> dict[str, float]:
+    """Return the mean :func:`depth_errors` over pictures, as validation logs it."""
+    network.eval()
+    sums: dict[str, float] = defaultdict(float)
+    pictures = 0
+    for batch in batches:
+        found = depth_errors(network(normalise(batch['image'])), batch)
+        for name, value in found.items():
+            sums[name] += value.item() * len(batch['image'])
+        pictures += len(batch['image']) if found else 0
+    return {name: round(total / pictures, 4) for name, total in sums.items()}

@@ -88,6 +88,6 @@ def _held(store: Store, rest: list[int], held: Held, total: int) -> tuple[list[i
         out = [i for i in rest if store.entries[i]['name'] in named]
     else:
         count = round(held * total)
-        out = rest[len(rest) - count :]
+        out = rest[max(0, len(rest) - count) :]
     chosen = set(out)
     return out, [i for i in rest if i not in chosen]

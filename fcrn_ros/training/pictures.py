@@ -17,6 +17,7 @@ from fcrn_ros.training.batches import Batch
 
 COUNT = 4
 WORST = 0.5  # |d - g| / g that is drawn brightest
+NEAREST = 0.1  # [m], what colours begin at
 
 
 class ValidationPictures(Callback):
@@ -60,7 +61,7 @@ def draw(batch: Batch, depth: Tensor) -> NDArray[np.uint8]:
             cv2.resize(image.cpu().numpy(), size, interpolation=cv2.INTER_AREA),
             colored_depth(known, 0.0, far),
             colored_depth(found, 0.0, far),
-            colored_depth(WORST - error, 0.0, WORST),
+            colored_depth(NEAREST * WORST / np.maximum(error, 1e-6), NEAREST, np.inf),
         ]
         rows.append(np.hstack(pictures))
     return np.vstack(rows)

@@ -24,8 +24,8 @@ HELP = {
     'gradient': 'weight of the gradient term on depth',
     'blend': "share of the starting model's weights in the result; -1: 0.4 where one source only "
     'is fine-tuned on, else 0',
-    'anchor': "weight of the distance to the starting model's prediction; -1: 0.05 without "
-    'recorded depth, else 0',
+    'anchor': "weight of the distance to the starting model's prediction; -1: 0.05 to "
+    'fine-tune without recorded depth, else 0',
     'smoothness': 'weight of the smoothness of inverse depth, without recorded depth',
     'optimiser': 'adamw, or sgd as in the paper',
     'rate': "learning rate of the decoder; 0 takes the optimiser's, a fifth of it to fine-tune",
@@ -54,10 +54,11 @@ CHOICES = {
     'freeze_statistics': ('auto', 'none', 'encoder', 'all'),
 }
 COUNTS = ('steps', 'epochs', 'minutes', 'patience', 'seed')
-WEIGHTS = ('rate', 'gradient', 'anchor', 'smoothness')
+WEIGHTS = ('rate', 'gradient', 'smoothness')
 BOUNDS: dict[str, tuple[int, float]] = {
     **dict.fromkeys(COUNTS + WEIGHTS, (0, math.inf)),
     **dict.fromkeys(('batch', 'accumulate', 'check_every', 'zoom'), (1, math.inf)),
+    'anchor': (-1, math.inf),
     'blend': (-1, 1),
     'erase': (0, 1),
 }
@@ -134,5 +135,5 @@ class Recipe:
         if statistics == 'auto':
             statistics = 'encoder' if fresh else 'all'
         rate = self.rate or RATES[self.optimiser] * (1 if fresh else FINE)
-        anchor = self.anchor if self.anchor >= 0 else 0.0 if depth else ANCHOR
+        anchor = self.anchor if self.anchor >= 0 else 0.0 if depth or fresh else ANCHOR
         return replace(self, anchor=anchor, blend=blend, freeze_statistics=statistics, rate=rate)

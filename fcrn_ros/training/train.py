@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from fcrn_ros.training.batches import (
 )
 from fcrn_ros.training.calibration import calibrate
 from fcrn_ros.training.fit import Machines, build_trainer, steps_of, time_steps
-from fcrn_ros.training.module import DepthTraining
+from fcrn_ros.training.module import DepthTraining, validate
 from fcrn_ros.training.openers import Weighted
 from fcrn_ros.training.partition import Held, Portion, divide
 from fcrn_ros.training.parts import Part, part_of
@@ -90,6 +91,7 @@ def train(
     :raises ValueError: data, names or sizes do not fit, or the folder holds another run.
     :raises FloatingPointError: the loss is not finite; the last checkpoint is as it was.
     """
+    _await_first(out / PLAN)
     lightning.seed_everything(recipe.seed, verbose=False)
     base = None if recipe.model == FRESH else load_spec(recipe.model)
     rows, columns = base.input_size if base is not None else recipe.input_size
@@ -104,6 +106,12 @@ def train(
         return None
     sidecar = run.save(module, trainer, base, out)
     return Outcome(sidecar, None if base is None else recipe.model, portions)
+
+
+def _await_first(plan: Path) -> None:
+    """Wait, in all but one process of a machine, until that one has decoded and planned."""
+    while int(os.environ.get('LOCAL_RANK', 0)) > 0 and not plan.exists():
+        time.sleep(0.1)
 
 
 class _Run:
@@ -121,6 +129,12 @@ class _Run:
         self.portions, self.parts = portions, parts
         watched = [Part(p.store, p.validation) for p in portions if p.validation and _measured(p)]
         self.watched = plain_batches(watched, spec, recipe.batch) if watched else None
+        if self.watched is None and (recipe.patience or recipe.keep == 'best'):
+            raise ValueError(
+                'no validation sample has depth; expected some, for keep best or patience'
+            )
+        if recipe.minutes and machines.num_nodes > 1:
+            raise ValueError('minutes are timed on one machine; expected steps or epochs')
         shares = machines.processes * recipe.accumulate
         if recipe.batch % shares:
             raise ValueError(
@@ -140,9 +154,10 @@ class _Run:
         positions = self._positions(trainer.global_rank)
         batches = training_batches(views, positions, self.machines.workers)
         last = out / 'last.ckpt'
-        trainer.fit(module, batches, self.watched, ckpt_path=last if last.exists() else None)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+        try:
+            trainer.fit(module, batches, self.watched, ckpt_path=last if last.exists() else None)
+        except SystemExit as err:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from err
         return module, trainer
 
     def _views(self, steps: int) -> Views:
@@ -173,13 +188,16 @@ class _Run:
             return steps
         seconds = 1.0
         if self.recipe.minutes:
+            module = DepthTraining(network, self.spec, self.recipe, 1)
             views = self._views(self.recipe.check_every)
             batches = training_batches(views, self._positions(0), 0)
-            seconds = time_steps(DepthTraining(network, self.spec, self.recipe, 1), batches)
+            seconds = time_steps(module, batches, self.machines)
         readings = sum(len(p.training) for p in self.portions)
         steps = steps_of(self.recipe, readings, seconds)
         out.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(plan | {'steps': steps}, indent=2) + '\n')
+        part = file.with_suffix('.part')
+        part.write_text(json.dumps(plan | {'steps': steps}, indent=2) + '\n')
+        part.replace(file)
         return steps
 
     def save(self, module: DepthTraining, trainer: Any, base: ModelSpec | None, out: Path) -> Path:
@@ -190,15 +208,14 @@ class _Run:
         network: Any = module.averaged.module
         if base is not None and self.recipe.blend:
             blend(network, start(self.recipe, base.network_camera)[0], self.recipe.blend)
-        trained = {
+        trained: dict[str, Any] = {
             'steps': trainer.global_step,
             'minutes': round((time.monotonic() - self.begin) / 60, 1),
-            'validation at the output grid': {
-                k.removeprefix('val_'): round(float(v), 4)
-                for k, v in trainer.callback_metrics.items()
-                if k.startswith('val_')
-            },
         }
+        if self.watched is not None:
+            trained['validation at the output grid'] = validate(
+                network, self.watched, module.normalise
+            )
         if self.watched is not None and network.architecture.uncertainty:
             shift = calibrate(network, self.watched, module.normalise)
             trained['uncertainty'] = f'log(b) shifted by {shift:+.3f} on the validation samples'
