@@ -240,33 +240,33 @@ def test_evaluate_without_a_stem_is_an_error(capsys, pairs, model, tmp_path):
 # train
 
 
-def test_train_makes_a_recipe_of_its_options(capsys, pairs, tmp_path, monkeypatch):
-    recipes = []
+def test_train_makes_data_and_a_recipe_of_its_options(pairs, tmp_path, monkeypatch):
+    calls = []
     training = importlib.import_module('fcrn_ros.training.train')
-    monkeypatch.setattr(training, 'train', lambda r: recipes.append(r) or tmp_path / 'n.json')
+    monkeypatch.setattr(training, 'train', lambda *arguments: calls.append(arguments))
     (tmp_path / 'test.txt').write_text('a\n')
     arguments = ['train', *pairs, '--out', str(tmp_path / 'run'), '--name', 'n']
     options = ['--test', str(tmp_path / 'test.txt'), '--input-size', '228x304', '--epochs', '3']
     assert main([*arguments, *options, '--rate', '2e-4', '--encoder', 'resnet34']) == 0
-    assert capsys.readouterr().out == f'{tmp_path / "n.json"}\n'
-    expected = Recipe(
-        tmp_path / 'rgb',
-        tmp_path / 'depth',
-        (60.0, 62.0, 31.5, 22.0),
-        tmp_path / 'run',
-        'n',
-        encoder='resnet34',
-        input_size=(228, 304),
-        test=('a',),
-        epochs=3,
-        rate=2e-4,
-    )
-    assert recipes == [expected]
+    ((data, recipe, machines, out, name, licence),) = calls
+    assert recipe == Recipe(encoder='resnet34', input_size=(228, 304), epochs=3, rate=2e-4)
+    assert (data.test, data.validation) == (('a',), 0.1)
+    assert data.cache == tmp_path / 'run' / 'cache' and out == tmp_path / 'run'
+    assert [source.weight for source in data.sources] == [1.0]
+    assert [s.camera.fx for s in data.sources[0].source.samples()] == [60.0, 60.0]
+    assert (machines.devices, name, licence) == (1, 'n', '')
 
 
-def test_train_says_what_is_wrong(capsys, pairs, tmp_path):
-    arguments = ['train', *pairs, '--out', str(tmp_path / 'run'), '--name', 'n']
-    _failed(capsys, arguments, '2 training pairs; expected at least a batch of 16')
+@pytest.mark.parametrize(
+    ('options', 'part'),
+    [
+        ([], 'nothing to train on; expected a SOURCE, or --images and --depth'),
+        (['--images', '/nowhere'], '--images and --depth belong together; expected both'),
+        (['/nowhere'], '/nowhere: no such file or folder'),
+    ],
+)
+def test_train_says_what_is_wrong(capsys, tmp_path, options, part):
+    _failed(capsys, ['train', *options, '--out', str(tmp_path / 'run')], part)
 
 
 # bench, doctor, demo: what they are given and what becomes of it
