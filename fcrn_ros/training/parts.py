@@ -44,7 +44,7 @@ class Part:
 
 def part_of(portion: Portion, objective: str) -> Part:
     """
-    Return the training samples of a portion, as an objective needs them.
+    Return the training samples of a portion that an objective can learn from.
 
     :param objective: depth, video, stereo, or auto: the first of depth, stereo and video that the
         samples have.
@@ -64,10 +64,15 @@ def part_of(portion: Portion, objective: str) -> Part:
             f'{store.name}: the {len(indices)} training samples have no '
             f'{NEEDED[objective]}; there is: {there}'
         )
-    sources = _sources(store, indices) if objective == 'video' else ()
-    return Part(
-        store, indices, portion.weight, objective == 'depth', sources, objective == 'stereo'
-    )
+    if objective == 'video':
+        found = _sources(store, indices)
+        indices = tuple(i for i in indices if found[i])
+        sources = tuple(found[i] for i in indices)
+        return Part(store, indices, portion.weight, depth=False, sources=sources)
+    array = {'depth': 'depth', 'stereo': 'right'}[objective]
+    indices = tuple(i for i in indices if store.entries[i]['offsets'][array] is not None)
+    stereo = objective == 'stereo'
+    return Part(store, indices, portion.weight, depth=not stereo, stereo=stereo)
 
 
 APART = 0.33  # [s], in which a walking robot moves some 0.1 to 0.3 m
@@ -78,7 +83,7 @@ def _some(store: Store, indices: Sequence[int], array: str) -> bool:
     return any(store.entries[i]['offsets'][array] is not None for i in indices)
 
 
-def _sources(store: Store, indices: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+def _sources(store: Store, indices: Sequence[int]) -> dict[int, tuple[int, ...]]:
     """Return for every sample which others of its sequence serve view synthesis."""
     found: dict[int, tuple[int, ...]] = {}
     for sequence in dict.fromkeys(store.entries[i]['sequence'] for i in indices):
@@ -94,7 +99,7 @@ def _sources(store: Store, indices: Sequence[int]) -> tuple[tuple[int, ...], ...
             f'{store.name}: no two frames of its {len(indices)} training samples lie a '
             'useful distance apart; expected a camera that moves'
         )
-    return tuple(found[i] for i in indices)
+    return found
 
 
 def _frames_apart(times: list[float]) -> int:

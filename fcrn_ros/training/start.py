@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from torch import nn
@@ -18,6 +19,7 @@ from fcrn_ros.training.pretrained import (
 )
 from fcrn_ros.training.recipe import FRESH, Recipe
 
+LOGGER = logging.getLogger(__name__)
 START_DEPTH = 2.5  # [m], the prediction before the first step
 
 
@@ -39,7 +41,14 @@ def start(recipe: Recipe, camera: Camera) -> tuple[Fcrn, ModelSpec]:
     if not recipe.encoder_weights:
         load_torchvision(encoder, recipe.encoder)
     else:
-        load_folded(encoder, Path(recipe.encoder_weights))
+        missing = load_folded(encoder, Path(recipe.encoder_weights))
+        if missing:
+            LOGGER.warning(
+                '%s has no weights for %d convolutions, which start at random; the first is %s',
+                recipe.encoder_weights,
+                len(missing),
+                missing[0],
+            )
         if recipe.encoder == 'mobilenet_v2':
             mean_std = TENSORFLOW_INPUT
     network.encoder = encoder
