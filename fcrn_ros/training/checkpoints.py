@@ -23,7 +23,7 @@ class WholeCheckpoints(TorchCheckpointIO):
     ) -> None:
         """Write a checkpoint, whole or not at all."""
         target = Path(path)
-        part = target.with_name(f'{target.name}.{os.getpid()}.part')
+        part = target.with_name(f'{target.name}.part')  # what a killed run left is overwritten
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with part.open('wb') as file:

@@ -38,7 +38,6 @@ LOGGERS = {
     'csv': 'CSVLogger',
     'wandb': 'WandbLogger',
     'mlflow': 'MLFlowLogger',
-    'neptune': 'NeptuneLogger',
     'comet': 'CometLogger',
 }
 CLIP = 5.0  # of the gradient's norm
@@ -56,6 +55,7 @@ class Machines:
     :param num_nodes: machines; torchrun or the cluster starts the processes on the others.
     :param workers: processes that read samples, for each process that trains.
     :param logger: a key of ``LOGGERS``, or none.
+    :raises ValueError: the logger is not known, or there is no process.
     """
 
     accelerator: str = 'auto'
@@ -63,6 +63,14 @@ class Machines:
     num_nodes: int = 1
     workers: int = 1
     logger: str = 'tensorboard'
+
+    def __post_init__(self) -> None:
+        if self.logger != 'none' and self.logger not in LOGGERS:
+            raise ValueError(
+                f'logger {self.logger!r}; expected none or one of {", ".join(LOGGERS)}'
+            )
+        if self.processes < 1:
+            raise ValueError(f'{self.devices} devices on {self.num_nodes} machines; expected some')
 
     @property
     def gpu(self) -> bool:
@@ -84,7 +92,7 @@ def build_trainer(
     :param steps: in all, a multiple of ``recipe.check_every``.
     :param out: folder of checkpoints and logs.
     :param watched: whether there are validation samples with depth.
-    :raises ValueError: the logger is not known.
+    :raises ModuleNotFoundError: the logger's own package is not installed.
     """
     _quieten()
     together = machines.processes > 1
@@ -120,6 +128,7 @@ def _quieten() -> None:
         'Checkpoint directory .* exists',
         '.*is smaller than the logging interval',
         'Found .* module.s. in eval mode',
+        'You defined a `validation_step` but have no',
         '.*does not have many workers',
         '.*isinstance.treespec, LeafSpec.*',
         'The `srun` command is available',
@@ -163,8 +172,6 @@ def _callbacks(recipe: Recipe, machines: Machines, out: Path, watched: bool) -> 
 def _logger(name: str, out: Path) -> Any:
     if name == 'none':
         return False
-    if name not in LOGGERS:
-        raise ValueError(f'logger {name!r}; expected none or one of {", ".join(LOGGERS)}')
     kind = getattr(importlib.import_module('lightning.pytorch.loggers'), LOGGERS[name])
     return kind(save_dir=out)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 
 from fcrn_ros.model.weights import ModelSpec, load_spec, save_model
@@ -31,7 +33,7 @@ from fcrn_ros.training.parts import Part, part_of
 from fcrn_ros.training.provenance import described
 from fcrn_ros.training.recipe import FRESH, Recipe
 from fcrn_ros.training.start import start
-from fcrn_ros.training.store import open_store
+from fcrn_ros.training.store import Store, open_store
 
 PLAN = 'run.json'  # in the folder of the run: what it was asked for
 
@@ -127,7 +129,9 @@ class _Run:
     ) -> None:
         self.recipe, self.machines, self.spec = recipe, machines, spec
         self.portions, self.parts = portions, parts
-        watched = [Part(p.store, p.validation) for p in portions if p.validation and _measured(p)]
+        watched = [
+            Part(p.store, p.validation) for p in portions if has_depth(p.store, p.validation)
+        ]
         self.watched = plain_batches(watched, spec, recipe.batch) if watched else None
         if self.watched is None and (recipe.patience or recipe.keep == 'best'):
             raise ValueError(
@@ -142,6 +146,12 @@ class _Run:
                 f'{recipe.accumulate} parts; expected a multiple of {shares}'
             )
         self.share = recipe.batch // shares
+        for part in parts:
+            if part.depth and not has_depth(part.store, part.indices):
+                raise ValueError(
+                    f'{part.store.name}: {len(part.indices)} training samples and no pixel with '
+                    'a depth; expected metres above 0'
+                )
         self.told_poses = not all(part.posed for part in self.parts)
         self.begin = time.monotonic()
 
@@ -223,10 +233,10 @@ class _Run:
         return save_model(network, spec, out)
 
 
-def _measured(portion: Portion) -> bool:
-    """Whether the validation samples have depth."""
-    entries = portion.store.entries
-    return any(entries[i]['offsets']['depth'] is not None for i in portion.validation)
+def has_depth(store: Store, indices: Sequence[int]) -> bool:
+    """Whether any of these samples has a pixel with a depth; reads up to the first one."""
+    depths = (store[i].depth for i in indices)
+    return any(depth is not None and bool(np.isfinite(depth).any()) for depth in depths)
 
 
 def _difference(found: dict[str, Any], plan: dict[str, Any]) -> str:

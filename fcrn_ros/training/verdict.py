@@ -13,7 +13,7 @@ from fcrn_ros.pipeline import DepthPipeline, Options
 from fcrn_ros.training.comparison import record
 from fcrn_ros.training.evaluate import Evaluation, evaluate
 from fcrn_ros.training.partition import Portion
-from fcrn_ros.training.train import Outcome
+from fcrn_ros.training.train import Outcome, has_depth
 
 SHOWN = ('absrel', 'rmse', 'delta1')
 
@@ -41,7 +41,7 @@ def compare_models(outcome: Outcome) -> list[Comparison]:
 
     :return: one for each source; none where no test sample has depth.
     """
-    measured = [portion for portion in outcome.portions if _has_depth(portion)]
+    measured = [p for p in outcome.portions if has_depth(p.store, p.test)]
     before = _evaluations(outcome.base, measured) if outcome.base is not None else []
     after = _evaluations(str(outcome.sidecar), measured)
     comparisons = []
@@ -50,11 +50,6 @@ def compare_models(outcome: Outcome) -> list[Comparison]:
         record(after[number], outcome.sidecar, name)
         comparisons.append(Comparison(name, before[number] if before else None, after[number]))
     return comparisons
-
-
-def _has_depth(portion: Portion) -> bool:
-    entries = portion.store.entries
-    return any(entries[i]['offsets']['depth'] is not None for i in portion.test)
 
 
 def _evaluations(model: str, portions: list[Portion]) -> list[Evaluation]:
@@ -93,5 +88,6 @@ def _table(comparison: Comparison) -> Table:
             table.add_row(name, '', f'{after:.3f}', '')
             continue
         before = comparison.before.pooled[name]
-        table.add_row(name, f'{before:.3f}', f'{after:.3f}', f'{after / before - 1:+.0%}')
+        change = f'{after / before - 1:+.0%}' if before else ''
+        table.add_row(name, f'{before:.3f}', f'{after:.3f}', change)
     return table
