@@ -19,10 +19,10 @@ import torch
 from fcrn_ros.commands.arguments import intrinsics, size, stems
 from fcrn_ros.model.fcrn import Architecture, Fcrn
 from fcrn_ros.pipeline import DepthPipeline
-from fcrn_ros.training.evaluate import evaluate
+from fcrn_ros.training.evaluation.evaluate import evaluate
 from fcrn_ros.training.fit import Machines
-from fcrn_ros.training.openers import Options, Weighted, open_samples
 from fcrn_ros.training.recipe import FRESH, Recipe
+from fcrn_ros.training.sources.openers import Options, Weighted, open_samples
 from fcrn_ros.training.train import Data, train
 
 BLOCKS = ('deconv2', 'deconv3', 'upconv', 'upproj')

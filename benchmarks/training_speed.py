@@ -30,13 +30,13 @@ from fcrn_ros.commands.arguments import intrinsics
 from fcrn_ros.model.weights import load_model
 from fcrn_ros.training import train as training
 from fcrn_ros.training.fit import Machines
-from fcrn_ros.training.losses import LOSSES
 from fcrn_ros.training.module import DepthTraining
-from fcrn_ros.training.openers import Options, Weighted, open_samples
+from fcrn_ros.training.objectives.losses import LOSSES
+from fcrn_ros.training.objectives.reduction import LOCAL
+from fcrn_ros.training.objectives.terms import depth_terms
 from fcrn_ros.training.optimisers import build_optimiser
 from fcrn_ros.training.recipe import Recipe
-from fcrn_ros.training.reduction import LOCAL
-from fcrn_ros.training.terms import depth_terms
+from fcrn_ros.training.sources.openers import Options, Weighted, open_samples
 
 WARM = 3  # steps that are not counted
 

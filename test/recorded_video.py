@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.samples import Sample
+from fcrn_ros.training.data.samples import Sample
 
 KITCHEN = Camera(640, 480, 525.0, 525.0, 319.5, 239.5)
 

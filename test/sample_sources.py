@@ -7,8 +7,8 @@ import plane_scene
 
 from fcrn_ros.camera import Camera
 from fcrn_ros.model.weights import ModelSpec
-from fcrn_ros.training.samples import Sample
-from fcrn_ros.training.store import Store, write_store
+from fcrn_ros.training.data.samples import Sample
+from fcrn_ros.training.data.store import Store, write_store
 
 # no two alike: focal lengths, distances of the centre from the middle, aspect and that of INPUT
 CAMERA = Camera(132, 90, 120.0, 112.0, 61.0, 48.5)

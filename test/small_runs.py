@@ -13,7 +13,7 @@ import torch
 STEMS = [f'{i:02}' for i in range(8)]
 # a forked child has imported everything, may be killed, and is a process as any other
 FORKED = get_context('forkserver')
-FORKED.set_forkserver_preload(['fcrn_ros.training.verdict', 'fcrn_ros.training.bags'])
+FORKED.set_forkserver_preload(['fcrn_ros.training.verdict', 'fcrn_ros.training.sources.bags'])
 
 
 def write_pairs(folder, stems=STEMS, seed=2):

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_sources import CAMERA
 
-from fcrn_ros.training.augment import Ranges, colour_change, erase, random_view
-from fcrn_ros.training.view import plain_view
+from fcrn_ros.training.data.augment import Ranges, colour_change, erase, random_view
+from fcrn_ros.training.data.view import plain_view
 
 INPUT = (64, 96)
 PLAIN = plain_view(CAMERA, INPUT).camera

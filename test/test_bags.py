@@ -18,9 +18,9 @@ import pytest
 from bag_files import NO_TURN, Bag, compressed_depth, jpeg
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training import bags
-from fcrn_ros.training.bags import BagOptions, BagSource
-from fcrn_ros.training.samples import Sample
+from fcrn_ros.training.data.samples import Sample
+from fcrn_ros.training.sources import bags
+from fcrn_ros.training.sources.bags import BagOptions, BagSource
 
 CAMERA = Camera(16, 12, 14.0, 15.0, 7.0, 6.5)
 IMAGE, INFO = '/cam/color/image_raw', '/cam/color/camera_info'

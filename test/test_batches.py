@@ -14,16 +14,16 @@ from sample_sources import SPEC, Given, blank_samples, plane_sample, stored
 from torch.utils.data import Dataset
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.augment import Ranges
-from fcrn_ros.training.batches import (
+from fcrn_ros.training.data.augment import Ranges
+from fcrn_ros.training.data.batches import (
     Positions,
     Views,
     plain_batches,
     reading_order,
     training_batches,
 )
-from fcrn_ros.training.parts import Part
-from fcrn_ros.training.store import open_store
+from fcrn_ros.training.data.parts import Part
+from fcrn_ros.training.data.store import open_store
 
 pytestmark = pytest.mark.usefixtures('one_thread')
 

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from fcrn_ros.training.comparison import band_label, compare, record, report
-from fcrn_ros.training.evaluate import Evaluation
-from fcrn_ros.training.metrics import NAMES
+from fcrn_ros.training.evaluation.comparison import band_label, compare, record, report
+from fcrn_ros.training.evaluation.evaluate import Evaluation
+from fcrn_ros.training.evaluation.metrics import NAMES
 
 
 def _measures(absrel, delta1):

@@ -11,10 +11,10 @@ import pytest
 from fcrn_ros.camera import Camera
 from fcrn_ros.model.weights import ModelSpec
 from fcrn_ros.pipeline import DepthPipeline, Options
-from fcrn_ros.training.evaluate import evaluate, pair_samples
-from fcrn_ros.training.pairs import find_pairs
-from fcrn_ros.training.protocols import KITTI, NYU
-from fcrn_ros.training.samples import Sample
+from fcrn_ros.training.data.samples import Sample
+from fcrn_ros.training.evaluation.evaluate import evaluate, pair_samples
+from fcrn_ros.training.evaluation.protocols import KITTI, NYU
+from fcrn_ros.training.sources.pairs import find_pairs
 
 SPEC = ModelSpec(
     name='known',

@@ -12,8 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from fcrn_ros.model.weights import load_model
 from fcrn_ros.training.fit import LOGGERS, Machines, build_trainer, steps_of, time_steps
 from fcrn_ros.training.module import DepthTraining
-from fcrn_ros.training.openers import Weighted, open_samples
 from fcrn_ros.training.recipe import Recipe
+from fcrn_ros.training.sources.openers import Weighted, open_samples
 from fcrn_ros.training.train import Data, train
 
 pytestmark = [

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.kitti import KittiDepthSource
-from fcrn_ros.training.kitti_odometry import KittiOdometrySource
-from fcrn_ros.training.rig import Calibration, project_lidar, read_lidar
+from fcrn_ros.training.sources.kitti import KittiDepthSource
+from fcrn_ros.training.sources.kitti_odometry import KittiOdometrySource
+from fcrn_ros.training.sources.rig import Calibration, project_lidar, read_lidar
 
 CAMERA = Camera(12, 9, 10.0, 11.0, 5.0, 4.0)
 # fx, 0, cx, fx tx + cx tz; 0, fy, cy, fy ty + cy tz; 0, 0, 1, tz: t = (0.2, 0.1, 0.5) m

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fcrn_ros.training.losses import (
+from fcrn_ros.training.objectives.losses import (
     LOSSES,
     berhu,
     gradient_term,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fcrn_ros.training.metrics import (
+from fcrn_ros.training.evaluation.metrics import (
     BANDS,
     NAMES,
     SUMS,

@@ -11,8 +11,8 @@ from fcrn_ros.model.weights import (
     verify,
 )
 from fcrn_ros.pipeline import DepthPipeline
-from fcrn_ros.training.evaluate import evaluate, pair_samples
-from fcrn_ros.training.pairs import find_pairs, split
+from fcrn_ros.training.evaluation.evaluate import evaluate, pair_samples
+from fcrn_ros.training.sources.pairs import find_pairs, split
 
 NYU = (518.8579, 519.4696, 325.5824, 253.7362)
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from fcrn_ros.model.weights import load_model
 from fcrn_ros.training.module import DepthTraining, depth_errors, validate
+from fcrn_ros.training.objectives.reduction import LOCAL
 from fcrn_ros.training.recipe import Recipe
-from fcrn_ros.training.reduction import LOCAL
 
 pytestmark = pytest.mark.usefixtures('one_thread')
 

@@ -9,9 +9,9 @@ import recorded_video
 import torch
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.motion_stereo import sideways_pairs, stereo_pair
-from fcrn_ros.training.objectives import stereo_loss
-from fcrn_ros.training.samples import Sample
+from fcrn_ros.training.data.motion_stereo import sideways_pairs, stereo_pair
+from fcrn_ros.training.data.samples import Sample
+from fcrn_ros.training.objectives.picture_losses import stereo_loss
 
 pytestmark = pytest.mark.usefixtures('one_thread')
 

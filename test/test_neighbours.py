@@ -7,7 +7,7 @@ import recorded_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fcrn_ros.training.neighbours import Usefulness, choose_sources, motions, rotation_angles
+from fcrn_ros.training.data.neighbours import Usefulness, choose_sources, motions, rotation_angles
 
 
 def _walk(*places, turns=None):

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fcrn_ros.training.nyu import CAMERA, LICENCE, NyuFolderSource, NyuSource
+from fcrn_ros.training.sources.nyu import CAMERA, LICENCE, NyuFolderSource, NyuSource
 
 h5py = pytest.importorskip('h5py', reason="needs h5py: pip install 'fcrn_ros[train]'")
 
@@ -150,7 +150,7 @@ def test_absent_file_is_an_error(tmp_path):
 
 def test_module_is_imported_without_h5py():
     """A subprocess in which h5py cannot be imported."""
-    code = 'import sys; sys.modules["h5py"] = None; import fcrn_ros.training.nyu'
+    code = 'import sys; sys.modules["h5py"] = None; import fcrn_ros.training.sources.nyu'
     subprocess.run([sys.executable, '-c', code], check=True)
 
 

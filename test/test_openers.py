@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.kitti import KittiDepthSource
-from fcrn_ros.training.kitti_odometry import KittiOdometrySource
-from fcrn_ros.training.nyu import NyuFolderSource, NyuSource
-from fcrn_ros.training.openers import (
+from fcrn_ros.training.sources.kitti import KittiDepthSource
+from fcrn_ros.training.sources.kitti_odometry import KittiOdometrySource
+from fcrn_ros.training.sources.nyu import NyuFolderSource, NyuSource
+from fcrn_ros.training.sources.openers import (
     Options,
     Weighted,
     open_samples,
@@ -20,8 +20,8 @@ from fcrn_ros.training.openers import (
     parse_weighted,
     recognise,
 )
-from fcrn_ros.training.pairs import PairsSource
-from fcrn_ros.training.video import VideoSource
+from fcrn_ros.training.sources.pairs import PairsSource
+from fcrn_ros.training.sources.video import VideoSource
 
 NYU = (518.8579, 519.4696, 325.5824, 253.7362)
 INTRINSICS = (10.0, 11.0, 5.0, 4.5)
@@ -167,9 +167,11 @@ def test_folder_of_bags_is_recognised(tmp_path):
 
 
 def test_bag_is_opened():
-    pytest.importorskip('fcrn_ros.training.bags', reason='needs fcrn_ros.training.bags')
+    pytest.importorskip(
+        'fcrn_ros.training.sources.bags', reason='needs fcrn_ros.training.sources.bags'
+    )
     from fcrn_ros.share import share_folder
-    from fcrn_ros.training.bags import BagSource
+    from fcrn_ros.training.sources.bags import BagSource
 
     source = open_samples(share_folder() / 'demo' / 'room')
     assert type(source) is BagSource

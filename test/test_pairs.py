@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.intrinsics import find_intrinsics, read_intrinsics
-from fcrn_ros.training.pairs import (
+from fcrn_ros.training.sources.intrinsics import find_intrinsics, read_intrinsics
+from fcrn_ros.training.sources.pairs import (
     Pair,
     PairsSource,
     find_folders,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sample_sources import blank_samples, stored
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.partition import divide
+from fcrn_ros.training.data.partition import divide
 
 SMALL = Camera(4, 3, 5.0, 6.0, 1.0, 1.5)
 

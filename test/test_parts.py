@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from sample_sources import blank_samples, stored
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.partition import Portion, divide
-from fcrn_ros.training.parts import Part, part_of
+from fcrn_ros.training.data.partition import Portion, divide
+from fcrn_ros.training.data.parts import Part, part_of
 
 SMALL = Camera(4, 3, 5.0, 6.0, 1.0, 1.5)
 DEPTH = np.full((3, 4), 2, np.float32)

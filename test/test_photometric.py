@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fcrn_ros.training.photometric import difference, least_error, ssim, whole_windows
+from fcrn_ros.training.objectives.photometric import difference, least_error, ssim, whole_windows
 
 pytestmark = pytest.mark.usefixtures('one_thread')
 

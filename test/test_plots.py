@@ -6,16 +6,16 @@ import cv2
 import numpy as np
 import pytest
 
-from fcrn_ros.training.evaluate import Evaluation
-from fcrn_ros.training.metrics import NAMES
-from fcrn_ros.training.shots import Shot
+from fcrn_ros.training.evaluation.evaluate import Evaluation
+from fcrn_ros.training.evaluation.metrics import NAMES
+from fcrn_ros.training.evaluation.shots import Shot
 
 pytest.importorskip('matplotlib', reason='needs matplotlib')
 
 from matplotlib.figure import Figure  # noqa: E402
 
-from fcrn_ros.training import plots  # noqa: E402
-from fcrn_ros.training.plots import draw, draw_confidence, draw_frames, draw_range  # noqa: E402
+from fcrn_ros.training.evaluation import plots  # noqa: E402
+from fcrn_ros.training.evaluation.plots import draw, draw_confidence, draw_frames, draw_range  # noqa: E402
 
 
 def _shot(name, absrel):

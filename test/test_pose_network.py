@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fcrn_ros.training.objectives import video_loss
-from fcrn_ros.training.pose_network import PoseNetwork, matrix_from_motion
+from fcrn_ros.training.objectives.picture_losses import video_loss
+from fcrn_ros.training.objectives.pose_network import PoseNetwork, matrix_from_motion
 
 pytestmark = pytest.mark.usefixtures('one_thread')
 

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from fcrn_ros.model.encoder import BasicBlock, ResNet, build_encoder
-from fcrn_ros.training.pairs import find_pairs, read_image
 from fcrn_ros.training.pretrained import (
     TENSORFLOW_INPUT,
     TORCHVISION_INPUT,
@@ -13,6 +12,7 @@ from fcrn_ros.training.pretrained import (
     load_folded,
     load_torchvision,
 )
+from fcrn_ros.training.sources.pairs import find_pairs, read_image
 
 pytestmark = pytest.mark.usefixtures('one_thread')
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fcrn_ros.training.protocols import KITTI, NATIVE, NYU, PROTOCOLS
+from fcrn_ros.training.evaluation.protocols import KITTI, NATIVE, NYU, PROTOCOLS
 
 
 def test_protocols_have_their_names():

@@ -11,7 +11,7 @@ from sample_sources import CAMERA, SPEC, blank_samples, stored
 
 from fcrn_ros import __version__
 from fcrn_ros.training import provenance
-from fcrn_ros.training.partition import Portion, divide
+from fcrn_ros.training.data.partition import Portion, divide
 from fcrn_ros.training.provenance import commit, described
 from fcrn_ros.training.recipe import Recipe
 

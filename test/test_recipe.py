@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from fcrn_ros.training.losses import LOSSES
+from fcrn_ros.training.objectives.losses import LOSSES
 from fcrn_ros.training.optimisers import DECAYS
 from fcrn_ros.training.recipe import CHOICES, HELP, RATES, Recipe
 

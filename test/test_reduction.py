@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from fcrn_ros.training.losses import LOSSES, gradient_term, laplace_scale
-from fcrn_ros.training.reduction import LOCAL, Distributed, Local, mean
+from fcrn_ros.training.objectives.losses import LOSSES, gradient_term, laplace_scale
+from fcrn_ros.training.objectives.reduction import LOCAL, Distributed, Local, mean
 
 pytestmark = pytest.mark.usefixtures('one_thread')
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.samples import Sample
+from fcrn_ros.training.data.samples import Sample
 
 CAMERA = Camera(12, 9, 10.0, 11.0, 5.0, 4.5)
 POSE = np.array([[0, -1, 0, 1], [1, 0, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1.0]])

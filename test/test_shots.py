@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fcrn_ros.training.shots import SHOWN, WIDTH, Album, Shot
+from fcrn_ros.training.evaluation.shots import SHOWN, WIDTH, Album, Shot
 
 
 def _shot(absrel, height=6, width=8):

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.samples import Sample
-from fcrn_ros.training.store import INDEX, PIXELS, Store, open_store, write_store
+from fcrn_ros.training.data.samples import Sample
+from fcrn_ros.training.data.store import INDEX, PIXELS, Store, open_store, write_store
 
 POSE = np.array([[0, -1, 0, 0.1], [1, 0, 0, -2.5], [0, 0, 1, 3], [0, 0, 0, 1.0]])
 

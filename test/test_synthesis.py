@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.synthesis import (
+from fcrn_ros.training.objectives.synthesis import (
     enlarged,
     known_depth,
     pixel_rays,

@@ -7,9 +7,9 @@ import torch
 from plane_scene import pose, tensors
 from torch import nn
 
+from fcrn_ros.training.objectives.reduction import LOCAL
+from fcrn_ros.training.objectives.terms import Start, depth_terms, picture_terms
 from fcrn_ros.training.recipe import Recipe
-from fcrn_ros.training.reduction import LOCAL
-from fcrn_ros.training.terms import Start, depth_terms, picture_terms
 
 pytestmark = pytest.mark.usefixtures('one_thread')
 

@@ -9,10 +9,10 @@ import pytest
 from small_runs import write_model, write_pairs
 
 from fcrn_ros.pipeline import DepthPipeline
-from fcrn_ros.training.evaluate import evaluate
-from fcrn_ros.training.openers import open_samples
-from fcrn_ros.training.partition import divide
-from fcrn_ros.training.store import open_store
+from fcrn_ros.training.data.partition import divide
+from fcrn_ros.training.data.store import open_store
+from fcrn_ros.training.evaluation.evaluate import evaluate
+from fcrn_ros.training.sources.openers import open_samples
 from fcrn_ros.training.train import Outcome
 from fcrn_ros.training.verdict import Comparison, compare_models, report
 

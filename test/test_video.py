@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.video import VideoSource, find_frames, is_rigid, read_pose, read_poses
+from fcrn_ros.training.sources.video import (
+    VideoSource,
+    find_frames,
+    is_rigid,
+    read_pose,
+    read_poses,
+)
 
 K = '10 0 5\n0 11 4.5\n0 0 1\n'
 CAMERA = Camera(12, 9, 10.0, 11.0, 5.0, 4.5)

@@ -9,8 +9,8 @@ from sample_sources import CAMERA, plane_sample
 
 from fcrn_ros.camera import Camera
 from fcrn_ros.scale import focal_scale
-from fcrn_ros.training.augment import Ranges, random_view
-from fcrn_ros.training.view import View, plain_view
+from fcrn_ros.training.data.augment import Ranges, random_view
+from fcrn_ros.training.data.view import View, plain_view
 
 INPUT, OUTPUT = (64, 96), (32, 48)
 WIDE = Ranges(zoom=2.0, stretch=1.3, rotation=20.0)

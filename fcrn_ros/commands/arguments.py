@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fcrn_ros.training.openers import Options
+    from fcrn_ros.training.sources.openers import Options
 
 TOPICS = ('image', 'camera_info', 'depth', 'depth_info', 'right', 'right_info', 'odometry')
 
@@ -67,8 +67,8 @@ def source_options(options: argparse.Namespace, need: tuple[str, ...] = ()) -> O
 
     :param need: of depth, stereo and pose, what every sample of a bag has to have.
     """
-    from fcrn_ros.training.bags import BagOptions
-    from fcrn_ros.training.openers import Options
+    from fcrn_ros.training.sources.bags import BagOptions
+    from fcrn_ros.training.sources.openers import Options
 
     topics = {name: getattr(options, f'{name}_topic') for name in TOPICS}
     bag = BagOptions(**topics, tolerance=options.tolerance, need=need)

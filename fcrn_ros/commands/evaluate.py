@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from fcrn_ros.commands.arguments import add_source_options, source_options, stems
 
 if TYPE_CHECKING:
-    from fcrn_ros.training.evaluate import Evaluation
-    from fcrn_ros.training.pairs import Pair
-    from fcrn_ros.training.samples import Sample, Source
+    from fcrn_ros.training.data.samples import Sample, Source
+    from fcrn_ros.training.evaluation.evaluate import Evaluation
+    from fcrn_ros.training.sources.pairs import Pair
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     """Measure models against recorded depth."""
     _require_input(options)
     from fcrn_ros.model.weights import find_model
-    from fcrn_ros.training.comparison import record, report
+    from fcrn_ros.training.evaluation.comparison import record, report
 
     models = options.model or ['']
     sidecars = [find_model(model) for model in models]
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     report(evaluations, options.json)
     data.report()
     if options.plots:
-        from fcrn_ros.training.plots import draw
+        from fcrn_ros.training.evaluation.plots import draw
 
         draw(evaluations, options.plots)
     if options.record:
@@ -86,7 +86,7 @@ class _Data:
 
     def samples(self) -> Iterator[Sample]:
         """Yield the samples; :raises ValueError: a name has none."""
-        from fcrn_ros.training.evaluate import pair_samples
+        from fcrn_ros.training.evaluation.evaluate import pair_samples
 
         if not self.sources:
             yield from pair_samples(self.pairs, self.intrinsics)
@@ -114,13 +114,13 @@ class _Data:
 
 def _opened(options: argparse.Namespace) -> _Data:
     if options.sources:
-        from fcrn_ros.training.openers import open_samples
+        from fcrn_ros.training.sources.openers import open_samples
 
         given = source_options(options, ('depth',))
         names = stems(options.stems) if options.stems else None
         sources = [open_samples(path, given) for path in options.sources]
         return _Data(options.camera, sources=sources, names=names)
-    from fcrn_ros.training.pairs import find_pairs, split
+    from fcrn_ros.training.sources.pairs import find_pairs, split
 
     pairs = find_pairs(options.images, options.depth)
     if options.stems:
@@ -133,8 +133,8 @@ def _evaluated(model: str, data: _Data, options: argparse.Namespace) -> Evaluati
     from rich.progress import track
 
     from fcrn_ros.pipeline import DepthPipeline
-    from fcrn_ros.training.evaluate import evaluate
-    from fcrn_ros.training.protocols import PROTOCOLS
+    from fcrn_ros.training.evaluation.evaluate import evaluate
+    from fcrn_ros.training.evaluation.protocols import PROTOCOLS
 
     pipeline = DepthPipeline.open(model, options.backend, options.device, options.precision)
     console = Console(stderr=True)

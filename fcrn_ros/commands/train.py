@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fcrn_ros.commands.arguments import add_source_options, size, source_options
 
 if TYPE_CHECKING:
-    from fcrn_ros.training.openers import Weighted
+    from fcrn_ros.training.sources.openers import Weighted
 
 TEST, VALIDATION = 0.2, 0.1  # of every source, its last samples
 
@@ -123,8 +123,8 @@ def _build(sidecar: Path) -> None:
 
 
 def _sources(options: argparse.Namespace) -> list[Weighted]:
-    from fcrn_ros.training.openers import Weighted, open_weighted
-    from fcrn_ros.training.pairs import PairsSource
+    from fcrn_ros.training.sources.openers import Weighted, open_weighted
+    from fcrn_ros.training.sources.pairs import PairsSource
 
     how = source_options(options, ('stereo',) if options.objective == 'stereo' else ())
     sources = [open_weighted(text, how) for text in options.source]

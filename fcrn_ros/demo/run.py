@@ -23,7 +23,7 @@ from fcrn_ros.demo.recorder import Recorder
 from fcrn_ros.demo.report import draw_cloud, draw_depth, write_summary
 from fcrn_ros.demo.session import KEPT, Receiver
 from fcrn_ros.sources import Source
-from fcrn_ros.training.metrics import summarise
+from fcrn_ros.training.evaluation.metrics import summarise
 
 START_SECONDS = 180.0  # the first import of torch from a cold disk takes its time
 DRAIN_SECONDS = 1.5

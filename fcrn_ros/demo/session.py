@@ -19,7 +19,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from fcrn_ros.camera import Camera
 from fcrn_ros.image import depth_from_msg, rgb_from_msg
 from fcrn_ros.recording import Frame
-from fcrn_ros.training.metrics import SUMS, image_sums, summarise
+from fcrn_ros.training.evaluation.metrics import SUMS, image_sums, summarise
 
 PENDING = 200  # frames whose depth may still come
 KEPT = 4  # frames for the picture

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from fcrn_ros.model.fcrn import Fcrn
-from fcrn_ros.training.batches import Batch
-from fcrn_ros.training.losses import valid_pixels
+from fcrn_ros.training.data.batches import Batch
+from fcrn_ros.training.objectives.losses import valid_pixels
 
 ROUNDS = 3  # the bound on log(b) bends the shift a little
 

@@ -27,8 +27,8 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.strategies import DDPStrategy
 
-from fcrn_ros.training.batches import Batches
 from fcrn_ros.training.checkpoints import WholeCheckpoints
+from fcrn_ros.training.data.batches import Batches
 from fcrn_ros.training.module import DepthTraining
 from fcrn_ros.training.pictures import ValidationPictures
 from fcrn_ros.training.recipe import Recipe

@@ -14,14 +14,14 @@ from torch import Tensor
 from fcrn_ros.model.fcrn import Fcrn
 from fcrn_ros.model.weights import ModelSpec
 from fcrn_ros.training.average import averaged
-from fcrn_ros.training.batches import Batch
+from fcrn_ros.training.data.batches import Batch
 from fcrn_ros.training.freezing import freeze_layers, sleep_statistics
-from fcrn_ros.training.losses import valid_pixels
+from fcrn_ros.training.objectives.losses import valid_pixels
+from fcrn_ros.training.objectives.pose_network import PoseNetwork
+from fcrn_ros.training.objectives.reduction import Distributed, Local, Reduction
+from fcrn_ros.training.objectives.terms import Start, depth_terms, picture_terms
 from fcrn_ros.training.optimisers import build_optimiser, build_schedule
-from fcrn_ros.training.pose_network import PoseNetwork
 from fcrn_ros.training.recipe import Recipe
-from fcrn_ros.training.reduction import Distributed, Local, Reduction
-from fcrn_ros.training.terms import Start, depth_terms, picture_terms
 
 WITHIN = 1.25  # of delta1
 

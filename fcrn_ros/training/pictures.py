@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fcrn_ros.colormap import colored_depth
-from fcrn_ros.training.batches import Batch
+from fcrn_ros.training.data.batches import Batch
 
 COUNT = 4
 WORST = 0.5  # |d - g| / g that is drawn brightest

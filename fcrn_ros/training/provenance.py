@@ -13,9 +13,9 @@ import torch
 
 from fcrn_ros import __version__
 from fcrn_ros.model.weights import ModelSpec
-from fcrn_ros.training.partition import Portion
+from fcrn_ros.training.data.partition import Portion
+from fcrn_ros.training.data.view import plain_view
 from fcrn_ros.training.recipe import Recipe
-from fcrn_ros.training.view import plain_view
 
 LOOKED_AT = 500  # samples of each source, for the range of depth
 

@@ -15,25 +15,25 @@ import numpy as np
 import torch
 
 from fcrn_ros.model.weights import ModelSpec, load_spec, save_model
-from fcrn_ros.training.augment import Ranges
 from fcrn_ros.training.average import blend
-from fcrn_ros.training.batches import (
+from fcrn_ros.training.calibration import calibrate
+from fcrn_ros.training.data.augment import Ranges
+from fcrn_ros.training.data.batches import (
     Positions,
     Views,
     plain_batches,
     reading_order,
     training_batches,
 )
-from fcrn_ros.training.calibration import calibrate
+from fcrn_ros.training.data.partition import Held, Portion, divide
+from fcrn_ros.training.data.parts import Part, part_of
+from fcrn_ros.training.data.store import Store, open_store
 from fcrn_ros.training.fit import Machines, build_trainer, steps_of, time_steps
 from fcrn_ros.training.module import DepthTraining, validate
-from fcrn_ros.training.openers import Weighted
-from fcrn_ros.training.partition import Held, Portion, divide
-from fcrn_ros.training.parts import Part, part_of
 from fcrn_ros.training.provenance import described
 from fcrn_ros.training.recipe import FRESH, Recipe
+from fcrn_ros.training.sources.openers import Weighted
 from fcrn_ros.training.start import start
-from fcrn_ros.training.store import Store, open_store
 
 PLAN = 'run.json'  # in the folder of the run: what it was asked for
 

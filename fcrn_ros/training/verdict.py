@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from fcrn_ros.pipeline import DepthPipeline, Options
-from fcrn_ros.training.comparison import record
-from fcrn_ros.training.evaluate import Evaluation, evaluate
-from fcrn_ros.training.partition import Portion
+from fcrn_ros.training.data.partition import Portion
+from fcrn_ros.training.evaluation.comparison import record
+from fcrn_ros.training.evaluation.evaluate import Evaluation, evaluate
 from fcrn_ros.training.train import Outcome, has_depth
 
 SHOWN = ('absrel', 'rmse', 'delta1')

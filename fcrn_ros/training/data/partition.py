@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fcrn_ros.training.store import Store
+from fcrn_ros.training.data.store import Store
 
 Held = float | tuple[str, ...]  # a share of every source, or names
 

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcrn_ros.training.files import listed
-from fcrn_ros.training.intrinsics import Intrinsics
-from fcrn_ros.training.kitti import KittiDepthSource, find_truths
-from fcrn_ros.training.kitti_odometry import KittiOdometrySource
-from fcrn_ros.training.nyu import NyuFolderSource, NyuSource, find_layout
-from fcrn_ros.training.pairs import (
+from fcrn_ros.training.data.samples import Source
+from fcrn_ros.training.sources.files import listed
+from fcrn_ros.training.sources.intrinsics import Intrinsics
+from fcrn_ros.training.sources.kitti import KittiDepthSource, find_truths
+from fcrn_ros.training.sources.kitti_odometry import KittiOdometrySource
+from fcrn_ros.training.sources.nyu import NyuFolderSource, NyuSource, find_layout
+from fcrn_ros.training.sources.pairs import (
     COLOUR_FOLDERS,
     DEPTH_FOLDERS,
     MILLIMETRE,
@@ -27,11 +28,10 @@ from fcrn_ros.training.pairs import (
     find_folders,
     first_folder,
 )
-from fcrn_ros.training.samples import Source
-from fcrn_ros.training.video import RATE, VideoSource, has_poses
+from fcrn_ros.training.sources.video import RATE, VideoSource, has_poses
 
 if TYPE_CHECKING:
-    from fcrn_ros.training.bags import BagOptions
+    from fcrn_ros.training.sources.bags import BagOptions
 
 LOGGER = logging.getLogger(__name__)
 BAG_SUFFIXES = ('.bag', '.mcap', '.db3')
@@ -154,7 +154,7 @@ def _bag_files(folder: Path) -> list[Path]:
 
 
 def _open_bag(path: Path, options: Options) -> Source:
-    from fcrn_ros.training.bags import BagOptions, BagSource
+    from fcrn_ros.training.sources.bags import BagOptions, BagSource
 
     whole = path.is_file() or (path / 'metadata.yaml').is_file()
     return BagSource([path] if whole else _bag_files(path), options.bag or BagOptions())

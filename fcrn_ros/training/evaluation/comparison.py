@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fcrn_ros.training.evaluate import Evaluation
-from fcrn_ros.training.meter import SCALES
-from fcrn_ros.training.metrics import NAMES
+from fcrn_ros.training.evaluation.evaluate import Evaluation
+from fcrn_ros.training.evaluation.meter import SCALES
+from fcrn_ros.training.evaluation.metrics import NAMES
 
 SHORT = ('absrel', 'rmse', 'delta1')  # where all measures would be too many
 BEST = 'bold green'

@@ -18,11 +18,11 @@ from typing import Any
 from rosbags.highlevel import AnyReader
 
 from fcrn_ros.recording import opened, topic_types
-from fcrn_ros.training.bag_index import EYES, BagIndex, Faults, messages
-from fcrn_ros.training.bag_plan import BagPlan, Moment
-from fcrn_ros.training.bag_topics import BagOptions, choose_topics
-from fcrn_ros.training.bag_views import colour_view, depth_view, right_view
-from fcrn_ros.training.samples import Sample
+from fcrn_ros.training.data.samples import Sample
+from fcrn_ros.training.sources.bag_index import EYES, BagIndex, Faults, messages
+from fcrn_ros.training.sources.bag_plan import BagPlan, Moment
+from fcrn_ros.training.sources.bag_topics import BagOptions, choose_topics
+from fcrn_ros.training.sources.bag_views import colour_view, depth_view, right_view
 
 __all__ = ['BagOptions', 'BagSource']
 WAITING_BYTES = 1 << 28  # of recorded pictures that wait for a partner recorded later

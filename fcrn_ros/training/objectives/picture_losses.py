@@ -14,8 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fcrn_ros.training.photometric import Residual, difference, least_error, whole_windows
-from fcrn_ros.training.synthesis import enlarged, known_depth, read_at, source_pixels
+from fcrn_ros.training.objectives.photometric import (
+    Residual,
+    difference,
+    least_error,
+    whole_windows,
+)
+from fcrn_ros.training.objectives.synthesis import enlarged, known_depth, read_at, source_pixels
 
 SMOOTHNESS_WEIGHT = 1e-3  # Godard et al. 2019
 ANCHOR_WIDTH = 0.1  # log-ratio above which the anchor's pull grows no more

@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fcrn_ros.training.files import Files, listed, require_size
-from fcrn_ros.training.intrinsics import Intrinsics, SizedByPicture, find_intrinsics
-from fcrn_ros.training.pairs import (
+from fcrn_ros.training.data.samples import Sample
+from fcrn_ros.training.sources.files import Files, listed, require_size
+from fcrn_ros.training.sources.intrinsics import Intrinsics, SizedByPicture, find_intrinsics
+from fcrn_ros.training.sources.pairs import (
     COLOUR_FOLDERS,
     DEPTH_FOLDERS,
     MILLIMETRE,
@@ -31,7 +32,6 @@ from fcrn_ros.training.pairs import (
     read_depth,
     read_image,
 )
-from fcrn_ros.training.samples import Sample
 
 RATE = 30.0  # [Hz]
 POSES = 'poses.txt'

@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fcrn_ros.training.neighbours import choose_sources
-from fcrn_ros.training.objectives import (
+from fcrn_ros.training.data.neighbours import choose_sources
+from fcrn_ros.training.data.view import View
+from fcrn_ros.training.objectives.picture_losses import (
     anchor,
     right_T_left,
     smoothness,
@@ -19,7 +20,6 @@ from fcrn_ros.training.objectives import (
     video_loss,
     video_residual,
 )
-from fcrn_ros.training.view import View
 
 pytestmark = pytest.mark.usefixtures('one_thread')
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.pipeline import RIGHT_WITHIN, DepthPipeline
-from fcrn_ros.training.metrics import (
+from fcrn_ros.training.data.samples import Sample
+from fcrn_ros.training.evaluation.metrics import (
     BANDS,
     CONFIDENCES,
     SUMS,
@@ -20,9 +21,8 @@ from fcrn_ros.training.metrics import (
     confidence_sums,
     summarise,
 )
-from fcrn_ros.training.protocols import Protocol
-from fcrn_ros.training.samples import Sample
-from fcrn_ros.training.shots import Album, Shot
+from fcrn_ros.training.evaluation.protocols import Protocol
+from fcrn_ros.training.evaluation.shots import Album, Shot
 
 SCALES = ('focal', 'none', 'median')
 

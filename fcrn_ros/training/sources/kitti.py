@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.files import Files, listed, require_size
-from fcrn_ros.training.pairs import read_image, read_numbers
-from fcrn_ros.training.rig import Calibration
-from fcrn_ros.training.samples import Sample
+from fcrn_ros.training.data.samples import Sample
+from fcrn_ros.training.sources.files import Files, listed, require_size
+from fcrn_ros.training.sources.pairs import read_image, read_numbers
+from fcrn_ros.training.sources.rig import Calibration
 
 LICENCE = 'CC BY-NC-SA 3.0'
 RATE = 10.0  # [Hz]

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.neighbours import Usefulness, motions, rotation_angles
-from fcrn_ros.training.samples import Sample
+from fcrn_ros.training.data.neighbours import Usefulness, motions, rotation_angles
+from fcrn_ros.training.data.samples import Sample
 
 SIDEWAYS = 0.85  # least share of the translation along x; 0.85 turns the pictures by 32 degrees
 STEREO = Usefulness(rotation=10.0)  # a turn magnifies every fault of the calibration

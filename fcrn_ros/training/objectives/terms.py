@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from fcrn_ros.model.fcrn import Fcrn, activate
-from fcrn_ros.training.batches import Batch
-from fcrn_ros.training.losses import LOSSES, gradient_term, laplace_scale
-from fcrn_ros.training.objectives import anchor, smoothness, stereo_loss, video_loss
-from fcrn_ros.training.pose_network import PoseNetwork
+from fcrn_ros.training.data.batches import Batch
+from fcrn_ros.training.objectives.losses import LOSSES, gradient_term, laplace_scale
+from fcrn_ros.training.objectives.picture_losses import anchor, smoothness, stereo_loss, video_loss
+from fcrn_ros.training.objectives.pose_network import PoseNetwork
+from fcrn_ros.training.objectives.reduction import Reduction
 from fcrn_ros.training.recipe import Recipe
-from fcrn_ros.training.reduction import Reduction
 
 Terms = dict[str, tuple[float, Tensor]]  # name -> weight and value
 SCALE_WEIGHT = 0.1  # of the uncertainty's likelihood beside the depth loss

@@ -18,17 +18,17 @@ import numpy as np
 
 from fcrn_ros.camera import Camera
 from fcrn_ros.pipeline import DepthPipeline, Options
-from fcrn_ros.training.meter import SCALES, Meter
-from fcrn_ros.training.metrics import (
+from fcrn_ros.training.data.samples import Sample
+from fcrn_ros.training.evaluation.meter import SCALES, Meter
+from fcrn_ros.training.evaluation.metrics import (
     band_rows,
     confidence_rows,
     intervals,
     pooled_and_per_image,
 )
-from fcrn_ros.training.pairs import Pair, load_pair, read_image
-from fcrn_ros.training.protocols import NATIVE, Protocol
-from fcrn_ros.training.samples import Sample
-from fcrn_ros.training.shots import Shot
+from fcrn_ros.training.evaluation.protocols import NATIVE, Protocol
+from fcrn_ros.training.evaluation.shots import Shot
+from fcrn_ros.training.sources.pairs import Pair, load_pair, read_image
 
 Measures = dict[str, float]
 Row = dict[str, Any]

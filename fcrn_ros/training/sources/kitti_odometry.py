@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.files import Files, listed
-from fcrn_ros.training.kitti import LICENCE, RATE, read_right
-from fcrn_ros.training.pairs import read_image
-from fcrn_ros.training.rig import Calibration, project_lidar, read_lidar
-from fcrn_ros.training.samples import Sample
-from fcrn_ros.training.video import Pose, read_poses
+from fcrn_ros.training.data.samples import Sample
+from fcrn_ros.training.sources.files import Files, listed
+from fcrn_ros.training.sources.kitti import LICENCE, RATE, read_right
+from fcrn_ros.training.sources.pairs import read_image
+from fcrn_ros.training.sources.rig import Calibration, project_lidar, read_lidar
+from fcrn_ros.training.sources.video import Pose, read_poses
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.samples import Sample, Source
+from fcrn_ros.training.data.samples import Sample, Source
 
 FORMAT = 1
 PIXELS, INDEX = 'pixels.bin', 'index.json'

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.files import Files, listed, natural, require_size
-from fcrn_ros.training.pairs import read_depth, read_image, read_numbers
-from fcrn_ros.training.samples import Sample
+from fcrn_ros.training.data.samples import Sample
+from fcrn_ros.training.sources.files import Files, listed, natural, require_size
+from fcrn_ros.training.sources.pairs import read_depth, read_image, read_numbers
 
 CAMERA = Camera(640, 480, 518.8579, 519.4696, 325.5824, 253.7362)
 LICENCE = 'NYU Depth v2: research use'

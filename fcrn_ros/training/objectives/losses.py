@@ -4,7 +4,7 @@ Losses on depth in metres, over the valid pixels of the whole batch.
 ``prediction`` and ``target`` are (B, h, w) float32, z-depth [m]; a target pixel is valid where it
 is positive and finite. What either holds at another pixel has no influence. A loss is a scalar, 0
 for a batch without a valid pixel. ``reduce`` gives the counts and maxima of all processes that
-share the batch (:mod:`fcrn_ros.training.reduction`).
+share the batch (:mod:`fcrn_ros.training.objectives.reduction`).
 
 A prediction may be 0 or less, and is pulled up from there. That is of use only below the network's
 last ReLU: behind it a dead pixel is exactly 0 and passes no gradient on.
@@ -17,7 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from fcrn_ros.training.reduction import LOCAL, Reduction, mean
+from fcrn_ros.training.objectives.reduction import LOCAL, Reduction, mean
 
 NEAREST = 0.05  # [m], below which the logarithm goes on as a straight line
 SCALES = 4  # of the gradient term; Li & Snavely 2018

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.files import Files, listed, natural, require_size
-from fcrn_ros.training.intrinsics import Intrinsics, SizedByPicture, find_intrinsics
-from fcrn_ros.training.samples import Sample
+from fcrn_ros.training.data.samples import Sample
+from fcrn_ros.training.sources.files import Files, listed, natural, require_size
+from fcrn_ros.training.sources.intrinsics import Intrinsics, SizedByPicture, find_intrinsics
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png')
 DEPTH_SUFFIXES = ('.png', '.npy')

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fcrn_ros.training.comparison import band_label
-from fcrn_ros.training.evaluate import Evaluation
-from fcrn_ros.training.shots import Shot
+from fcrn_ros.training.evaluation.comparison import band_label
+from fcrn_ros.training.evaluation.evaluate import Evaluation
+from fcrn_ros.training.evaluation.shots import Shot
 
 # Okabe and Ito 2008: told apart by colour-blind people too
 COLORS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9')

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.view import View
+from fcrn_ros.training.data.view import View
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fcrn_ros.model.weights import ModelSpec
-from fcrn_ros.training.augment import Ranges, colour_change, erase, random_view
-from fcrn_ros.training.parts import Part
-from fcrn_ros.training.samples import Sample
-from fcrn_ros.training.view import View, plain_view
+from fcrn_ros.training.data.augment import Ranges, colour_change, erase, random_view
+from fcrn_ros.training.data.parts import Part
+from fcrn_ros.training.data.samples import Sample
+from fcrn_ros.training.data.view import View, plain_view
 
 Batch = dict[str, Tensor]
 Batches = DataLoader[Batch]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fcrn_ros.training.neighbours import choose_sources
-from fcrn_ros.training.partition import Portion
-from fcrn_ros.training.store import Store
+from fcrn_ros.training.data.neighbours import choose_sources
+from fcrn_ros.training.data.partition import Portion
+from fcrn_ros.training.data.store import Store
 
 
 @dataclass(frozen=True)

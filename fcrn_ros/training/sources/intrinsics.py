@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.files import require_size
+from fcrn_ros.training.sources.files import require_size
 
 CAMERA_FILES = ('K.txt', 'camera-intrinsics.txt')
 

@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.samples import Sample
+from fcrn_ros.training.data.samples import Sample
 
 Entry = TypeVar('Entry')
 
 
 class Files(ABC, Generic[Entry]):
     """
-    A :class:`~fcrn_ros.training.samples.Source` whose samples are files.
+    A :class:`~fcrn_ros.training.data.samples.Source` whose samples are files.
 
     :param name: for people.
     :param licence: of the data; '' where it is not known.

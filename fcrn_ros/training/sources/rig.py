@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.training.files import require_size
-from fcrn_ros.training.intrinsics import camera_of_size
+from fcrn_ros.training.sources.files import require_size
+from fcrn_ros.training.sources.intrinsics import camera_of_size
 
 Matrix = NDArray[np.float64]
 RETURN = 4  # x, y, z, intensity

@@ -1,0 +1,1 @@
+"""Models against recorded depth: ``fcrn evaluate``."""

@@ -1,0 +1,1 @@
+"""What training asks of the network: the terms of the loss."""
