@@ -42,6 +42,7 @@ WITHOUT_TORCH = (
     'parameters',
     'pipeline',
     'recording',
+    'rvl',
     'scale',
     'share',
     'sources',
