@@ -19,11 +19,12 @@ import torch
 from fcrn_ros.commands.arguments import intrinsics, size, stems
 from fcrn_ros.model.fcrn import Architecture, Fcrn
 from fcrn_ros.pipeline import DepthPipeline
+from fcrn_ros.training.dataset import Data
 from fcrn_ros.training.evaluation.evaluate import evaluate
 from fcrn_ros.training.fit import Machines
 from fcrn_ros.training.recipe import FRESH, Recipe
 from fcrn_ros.training.sources.openers import Options, Weighted, open_samples
-from fcrn_ros.training.train import Data, train
+from fcrn_ros.training.train import train
 
 BLOCKS = ('deconv2', 'deconv3', 'upconv', 'upproj')
 LOSSES = ('l2', 'berhu')

@@ -20,10 +20,11 @@ import torch
 from fcrn_ros.commands.arguments import intrinsics
 from fcrn_ros.training.data.motion_stereo import sideways_pairs, stereo_pair
 from fcrn_ros.training.data.samples import Sample, Source
+from fcrn_ros.training.dataset import Data
 from fcrn_ros.training.fit import Machines
 from fcrn_ros.training.recipe import Recipe
 from fcrn_ros.training.sources.openers import Options, Weighted, open_samples
-from fcrn_ros.training.train import Data, train
+from fcrn_ros.training.train import train
 from fcrn_ros.training.verdict import compare_models
 
 MEASURES = ('absrel', 'rmse', 'delta1')

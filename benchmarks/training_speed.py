@@ -29,6 +29,7 @@ from fcrn_ros.bench.network import naive_form
 from fcrn_ros.commands.arguments import intrinsics
 from fcrn_ros.model.weights import load_model
 from fcrn_ros.training import train as training
+from fcrn_ros.training.dataset import Data
 from fcrn_ros.training.fit import Machines
 from fcrn_ros.training.module import DepthTraining
 from fcrn_ros.training.objectives.losses import LOSSES
@@ -59,7 +60,7 @@ def main() -> None:
     source = open_samples(options.source, Options(camera=options.camera))
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder)
-        data = training.Data((Weighted(source),), 0.0, 0.0, cache)
+        data = Data((Weighted(source),), 0.0, 0.0, cache)
         recipe = Recipe(steps=options.steps, check_every=options.steps).resolved(1, depth=True)
         loops: dict[str, Callable[[], float]] = {
             'fcrn train': lambda: _whole(data, recipe, options, cache / str(time.time_ns())),
@@ -76,7 +77,7 @@ def main() -> None:
     print(json.dumps({k: round(v, 3) for k, v in middle.items()}, indent=2))
 
 
-def _whole(data: training.Data, recipe: Recipe, options: argparse.Namespace, out: Path) -> float:
+def _whole(data: Data, recipe: Recipe, options: argparse.Namespace, out: Path) -> float:
     """Return the median seconds of a step of a whole run."""
     clock, build = Clock(), training.build_trainer
 

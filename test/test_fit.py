@@ -10,11 +10,12 @@ from small_runs import write_model, write_pairs
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fcrn_ros.model.weights import load_model
+from fcrn_ros.training.dataset import Data
 from fcrn_ros.training.fit import LOGGERS, Machines, build_trainer, steps_of, time_steps
 from fcrn_ros.training.module import DepthTraining
 from fcrn_ros.training.recipe import Recipe
 from fcrn_ros.training.sources.openers import Weighted, open_samples
-from fcrn_ros.training.train import Data, train
+from fcrn_ros.training.train import train
 
 pytestmark = [
     pytest.mark.usefixtures('one_thread'),

@@ -23,12 +23,13 @@ from fcrn_ros.training import start as start_
 from fcrn_ros.training import train as train_
 from fcrn_ros.training.data.samples import Sample
 from fcrn_ros.training.data.store import Store
+from fcrn_ros.training.dataset import Data
 from fcrn_ros.training.fit import Machines
 from fcrn_ros.training.module import DepthTraining
 from fcrn_ros.training.recipe import Recipe
 from fcrn_ros.training.sources.openers import Weighted, open_samples
 from fcrn_ros.training.start import START_DEPTH, start
-from fcrn_ros.training.train import Data, train
+from fcrn_ros.training.train import train
 
 pytestmark = [
     pytest.mark.usefixtures('one_thread', 'encoder'),

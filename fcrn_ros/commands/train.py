@@ -91,9 +91,10 @@ def _held(text: str) -> float | tuple[str, ...]:
 
 def run(options: argparse.Namespace) -> int:
     """Train a model on recorded data, and measure it against the one it started from."""
+    from fcrn_ros.training.dataset import Data
     from fcrn_ros.training.fit import Machines
     from fcrn_ros.training.recipe import Recipe
-    from fcrn_ros.training.train import Data, train
+    from fcrn_ros.training.train import train
     from fcrn_ros.training.verdict import compare_models, report
 
     recipe = Recipe(**{f.name: getattr(options, f.name) for f in fields(Recipe)})

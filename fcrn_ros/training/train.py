@@ -25,39 +25,17 @@ from fcrn_ros.training.data.batches import (
     reading_order,
     training_batches,
 )
-from fcrn_ros.training.data.partition import Held, Portion, divide
+from fcrn_ros.training.data.partition import Portion
 from fcrn_ros.training.data.parts import Part, part_of
-from fcrn_ros.training.data.store import Store, open_store
+from fcrn_ros.training.data.store import Store
+from fcrn_ros.training.dataset import Data, tell
 from fcrn_ros.training.fit import Machines, build_trainer, steps_of, time_steps
 from fcrn_ros.training.module import DepthTraining, validate
 from fcrn_ros.training.provenance import described
 from fcrn_ros.training.recipe import FRESH, Recipe
-from fcrn_ros.training.sources.openers import Weighted
 from fcrn_ros.training.start import start
 
 PLAN = 'run.json'  # in the folder of the run: what it was asked for
-
-
-@dataclass(frozen=True)
-class Data:
-    """
-    What to train on.
-
-    :param sources: with their weights.
-    :param test: what is kept for the verdict, a share of every source or names.
-    :param validation: what training is watched on, likewise.
-    :param cache: folder of the decoded samples.
-    """
-
-    sources: tuple[Weighted, ...]
-    test: Held = 0.2
-    validation: Held = 0.1
-    cache: Path = Path('cache')
-
-    def portions(self, width: int) -> list[Portion]:
-        """Return every source, decoded at most ``width`` wide [px] and divided."""
-        stores = [(open_store(s.source, width, self.cache), s.weight) for s in self.sources]
-        return divide(stores, self.test, self.validation)
 
 
 @dataclass(frozen=True)
@@ -98,6 +76,7 @@ def train(
     base = None if recipe.model == FRESH else load_spec(recipe.model)
     rows, columns = base.input_size if base is not None else recipe.input_size
     portions = data.portions(round(columns * recipe.zoom))
+    tell(portions)
     parts = [part_of(portion, recipe.objective) for portion in portions]
     recipe = recipe.resolved(len(parts), all(part.depth for part in parts))
     network, spec = start(recipe, portions[0].store.camera(0))
