@@ -42,7 +42,7 @@ def described(
     provenance = {
         'data': [_data(portion) for portion in portions],
         'started_from': started,
-        'recipe': {k: v for k, v in asdict(recipe).items() if k not in ('steps', 'minutes')},
+        'recipe': _recipe(recipe),
         'run': trained,
         'versions': f'fcrn_ros {__version__}, torch {torch.__version__}',
         'commit': commit(),
@@ -56,6 +56,12 @@ def described(
         provenance=provenance,
         metrics={},
     )
+
+
+def _recipe(recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe with files by their names: folders are of one machine."""
+    content = {k: v for k, v in asdict(recipe).items() if k not in ('steps', 'minutes')}
+    return content | {k: Path(content[k]).name for k in ('model', 'encoder_weights')}
 
 
 def _data(portion: Portion) -> dict[str, Any]:
