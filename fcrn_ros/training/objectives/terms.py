@@ -59,22 +59,7 @@ def picture_terms(
     metres, picture = depth / factor, _unit(batch['image'])
     terms: Terms = {'smoothness': (recipe.smoothness, smoothness(metres, picture))}
     if 'sources' in batch:
-        sources, poses = _unit(batch['sources']), batch['source_T_target']
-        if pose_network is not None:
-            told = pose_network(picture, sources)
-            poses = torch.where(batch['posed'].view(-1, 1, 1, 1), poses, told)
-        terms['video'] = (
-            1.0,
-            video_loss(
-                picture,
-                metres,
-                batch['intrinsics'],
-                sources,
-                poses,
-                batch['known'],
-                batch['visible'],
-            ),
-        )
+        terms['video'] = (1.0, _video_term(metres, picture, batch, pose_network))
     if 'right' in batch:
         terms['stereo'] = (
             1.0,
@@ -89,6 +74,18 @@ def picture_terms(
             ),
         )
     return terms
+
+
+def _video_term(
+    metres: Tensor, picture: Tensor, batch: Batch, pose_network: PoseNetwork | None
+) -> Tensor:
+    sources, poses = _unit(batch['sources']), batch['source_T_target']
+    if pose_network is not None:
+        told = pose_network(picture, sources)
+        poses = torch.where(batch['posed'].view(-1, 1, 1, 1), poses, told)
+    return video_loss(
+        picture, metres, batch['intrinsics'], sources, poses, batch['known'], batch['visible']
+    )
 
 
 def _unit(images: Tensor) -> Tensor:
