@@ -390,8 +390,9 @@ def test_gpu_is_seen_by_its_driver(monkeypatch):
 # On this machine
 
 
-def test_auto_opens_the_network_on_this_machine(tiny_model, monkeypatch, caplog):
+def test_auto_opens_the_network_on_this_machine(tiny_model, monkeypatch, caplog, tmp_path):
     """Whichever backends are installed here; twice: measured, then remembered."""
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     monkeypatch.setattr(choice, 'candidates', candidates)
     network, spec = load_model(str(tiny_model))
     expected = plain_output(network, spec, example(spec))
