@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from fcrn_ros.camera import Camera
 
-SCALES = ('none', 'focal')
+SCALES = ('none', 'focal', 'ground')
 # outside these ratios the image looks unlike the training images, and a factor is no remedy
 TRUSTED_RATIO = (0.5, 2.0)
 TRUSTED_STRETCH = 1.5
@@ -28,13 +28,16 @@ class Scale:
     A factor on depth and where it comes from.
 
     :param factor: depth is multiplied by it.
-    :param source: ``none`` or ``focal``.
+    :param source: ``none``, ``focal`` or ``ground``.
     :param doubt: '' or one sentence that says why the factor is not to be trusted.
+    :param quality: 0..1, how well the floor supports a factor from it; 1 for a factor that needs
+        no measurement.
     """
 
     factor: float
     source: str
     doubt: str = ''
+    quality: float = 1.0
 
 
 def focal_scale(network: Camera, training: Camera) -> Scale:
