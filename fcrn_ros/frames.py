@@ -1,27 +1,38 @@
 """
-What happens to one image: decode, pipeline, outputs. Runs in the worker's thread.
+What happens to images: decode, pipeline, outputs. Runs in the worker's thread.
 
-A frame may fail in any way: it is dropped with its reason, and the next one is tried.
+Images of several cameras that come together share one run of the network. A frame may fail in any
+way: it is dropped with its reason, and the others of its batch and the next ones are not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.time import Time
 
 from fcrn_ros.engine import DepthEngine, EngineError
 from fcrn_ros.engine.supply import EngineSupply
-from fcrn_ros.health import Health
 from fcrn_ros.image import open_cv_bridge, rgb_from_compressed, rgb_from_msg
-from fcrn_ros.inputs import CameraCache
 from fcrn_ros.messages import header_of
-from fcrn_ros.outputs import Outputs
-from fcrn_ros.parameters import Settings
-from fcrn_ros.pipeline import DepthFrame, DepthPipeline
+from fcrn_ros.mountings import Mountings
+from fcrn_ros.pipeline import DepthPipeline, Picture, Prepared
+from fcrn_ros.settings import Settings
+from fcrn_ros.stream import Stream
+from fcrn_ros.surroundings import Surroundings
 
-LOG_SECONDS = 5.0  # a repeated message comes this often at most
+
+@dataclass(frozen=True)
+class _Item:
+    """One image in work."""
+
+    stream: Stream
+    image: Any
+    stamp: float
+    prepared: Prepared
 
 
 class FrameLoop:
@@ -29,20 +40,16 @@ class FrameLoop:
     Turns images into outputs, by whichever engine serves.
 
     :param node: for its clock and logger.
-    :param outputs: what is published.
-    :param health: where frames are counted.
     :param settings: replaced as a whole when a parameter changes.
     """
 
-    def __init__(self, node: Node, outputs: Outputs, health: Health, settings: Settings) -> None:
-        self._node, self._outputs, self._health = node, outputs, health
+    def __init__(self, node: Node, settings: Settings) -> None:
+        self._node = node
         self._bridge, reason = open_cv_bridge()
         node.get_logger().debug(reason or 'images are decoded by cv_bridge')
         self.settings = settings
-        self.cameras = CameraCache(False)
-        self.waits_on = ''  # the camera_info topic
-        self.last_frame: DepthFrame | None = None
-        self._last_stamp = 0.0
+        self.streams: dict[str, Stream] = {}
+        self.mountings = Mountings(node)
         self._supply: EngineSupply | None = None
         self._pipeline: DepthPipeline | None = None
 
@@ -62,7 +69,9 @@ class FrameLoop:
         """Release the engine, and stop building another."""
         if self._supply is not None:
             self._supply.close()
-        self._supply = self._pipeline = self.last_frame = None
+        self._supply = self._pipeline = None
+        for stream in self.streams.values():
+            stream.last_frame = None
 
     def _switch(self, engine: DepthEngine) -> None:
         if self._pipeline is not None:  # else it was closed meanwhile
@@ -82,68 +91,65 @@ class FrameLoop:
         """What is being built to replace the engine; '' for nothing."""
         return self._supply.building if self._supply is not None else ''
 
-    # -- one frame -----------------------------------------------------------------------------
+    # -- a batch of frames ---------------------------------------------------------------------
 
-    def work(self, image: Any) -> None:
-        """Take an Image or CompressedImage to the outputs."""
+    def work(self, images: Mapping[str, Any]) -> None:
+        """Take an Image or CompressedImage of each of some streams to the outputs."""
+        pipeline, settings = self._pipeline, self.settings
+        if pipeline is None:
+            return
+        pipeline.options = settings.options()
+        items: list[_Item] = []
+        for name, image in images.items():
+            stream = self.streams[name]
+            with self._failing([stream]):
+                if stream.outputs.wanted() and (stamp := stream.take(image)) is not None:
+                    picture = self._picture(stream, image, stamp)
+                    items.append(_Item(stream, image, stamp, pipeline.prepare(picture)))
+        outputs: list[Any] = []
+        with self._failing([item.stream for item in items]):
+            outputs = pipeline.infer([item.prepared for item in items]) if items else []
+        for item, output in zip(items, outputs, strict=False):  # no output of a run that failed
+            with self._failing([item.stream]):
+                self._publish(item, pipeline, output, settings)
+
+    @contextmanager
+    def _failing(self, streams: Sequence[Stream]) -> Iterator[None]:
+        """Drop the frames of some streams, whatever is raised."""
         try:
-            self._process(image)
+            yield
+            return
         except (ValueError, TypeError, OverflowError) as err:
-            self._drop('bad image', str(err))
+            cause, error = 'bad image', str(err)
         except EngineError as err:
-            self._drop('engine', str(err))
+            cause, error = 'engine', str(err)
             if self._supply is not None:
                 self._supply.failed(err)
         except Exception as err:  # a frame may fail in any way; the next one is tried
-            self._drop('internal', f'{type(err).__name__}: {err}')
+            cause, error = 'internal', f'{type(err).__name__}: {err}'
+        for stream in streams:
+            stream.drop(cause, error)
 
-    def _drop(self, cause: str, error: str) -> None:
-        self._health.dropped(cause, error)
-        self._node.get_logger().error(
-            f'frame dropped ({cause}): {error}', throttle_duration_sec=LOG_SECONDS
-        )
-
-    def _process(self, image: Any) -> None:
-        pipeline, supply, settings = self._pipeline, self._supply, self.settings
-        if pipeline is None or supply is None or not self._outputs.wanted():
-            return
-        stamp = Time.from_msg(image.header.stamp).nanoseconds / 1e9
-        if settings.stale_after and self._now() - stamp > settings.stale_after:
-            self._health.dropped('stale')
-            return
-        self._note_time(stamp)
-        if settings.image_transport == 'compressed':
+    def _picture(self, stream: Stream, image: Any, stamp: float) -> Picture:
+        if self.settings.image_transport == 'compressed':
             rgb = rgb_from_compressed(image)
         else:
             rgb = rgb_from_msg(image, self._bridge)
-        pipeline.options = settings.options()
-        frame = pipeline(rgb, self._camera())
-        supply.succeeded()
-        header = header_of(image.header.stamp, image.header.frame_id)
-        self._outputs.publish(header, frame, settings)
-        self.last_frame = frame
-        self._health.published(self._now() - stamp, frame.valid_share)
-        if frame.camera is not None and frame.scale.doubt:
-            self._node.get_logger().warning(f'scale: {frame.scale.doubt}', once=True)
+        mounting = self.mountings.of(stream.name, image.header.frame_id, self.settings)
+        return Picture(rgb, stream.camera(), mounting, stamp, stream.name)
 
-    def _camera(self) -> Any:
-        camera = self.cameras.camera
-        if camera is None:
+    def _publish(
+        self, item: _Item, pipeline: DepthPipeline, output: Any, settings: Settings
+    ) -> None:
+        frames = pipeline.finish(item.prepared, output)
+        if self._supply is not None:
+            self._supply.succeeded()
+        stream, header = item.stream, item.image.header
+        surroundings = Surroundings(frames, item.prepared.picture.mounting, settings)
+        stream.outputs.publish(header_of(header.stamp, header.frame_id), surroundings)
+        stream.last_frame = frames[0]
+        stream.health.published(stream.now() - item.stamp, frames[0].valid_share)
+        if frames[0].camera is not None and frames[0].scale.doubt:
             self._node.get_logger().warning(
-                f'waiting for camera_info on {self.waits_on} '
-                f'({self.cameras.error or "none has come"}): depth has the scale of the training '
-                'camera, and no points are published',
-                throttle_duration_sec=LOG_SECONDS,
+                f'{stream.prefix}scale: {frames[0].scale.doubt}', once=True
             )
-        return camera
-
-    def _note_time(self, stamp: float) -> None:
-        if stamp < self._last_stamp:
-            self._node.get_logger().warning(
-                f'time jumped back by {self._last_stamp - stamp:.3f} s; going on',
-                throttle_duration_sec=LOG_SECONDS,
-            )
-        self._last_stamp = stamp
-
-    def _now(self) -> float:
-        return self._node.get_clock().now().nanoseconds / 1e9

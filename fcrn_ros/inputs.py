@@ -68,18 +68,21 @@ class Input:
         self._subscription = self._reliability = None
 
 
-def image_input(node: Node, transport: str, callback: Callable[[Any], None]) -> Input:
+def image_input(
+    node: Node, transport: str, callback: Callable[[Any], None], prefix: str = ''
+) -> Input:
     """
-    Open the image topic.
+    Open the image topic, below a prefix such as ``front/``.
 
     As in image_transport, ``compressed`` reads the image topic's name with /compressed behind it,
     so one remapping of ``image`` serves both; ``image/compressed`` may be remapped by itself too.
     """
-    image = node.resolve_topic_name('image')
+    image = node.resolve_topic_name(f'{prefix}image')
     if transport == 'raw':
         return Input(node, Image, image, callback)
-    compressed = node.resolve_topic_name('image/compressed')
-    if compressed == node.resolve_topic_name('image/compressed', only_expand=True):
+    name = f'{prefix}image/compressed'
+    compressed = node.resolve_topic_name(name)
+    if compressed == node.resolve_topic_name(name, only_expand=True):
         compressed = f'{image}/compressed'
     return Input(node, CompressedImage, compressed, callback)
 

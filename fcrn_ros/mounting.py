@@ -1,13 +1,13 @@
 """
 How a camera is held above the floor.
 
-Convention: the floor frame has its origin on the floor, x ahead, y to the left, z up (REP 103); the
-optical frame has x right, y down, z ahead. floor_R_optical = Rz(yaw) Ry(pitch) Rx(roll) B, where B
+Convention: the floor frame has its origin on the floor, x ahead, y to the left, z up (REP 103);
+the optical frame has x right, y down, z ahead. floor_R_optical = Rz(yaw) Ry(pitch) Rx(roll) B, where B
 takes the optical axes to the body's: (x, y, z) -> (z, -x, -y). A positive pitch looks down, a
 positive roll leans to the right, a positive yaw looks to the left [rad].
 
-Worked number: a camera 1 m above the floor that looks down by 30 degrees sees the floor on its axis
-at 1 / sin(30 deg) = 2 m; that point, (0, 0, 2) in the optical frame, is (1.732, 0, 0) in the
+Worked number: a camera 1 m above the floor that looks down by 30 degrees sees the floor on its
+axis at 1 / sin(30 deg) = 2 m; that point, (0, 0, 2) in the optical frame, is (1.732, 0, 0) in the
 floor's.
 """
 
@@ -46,7 +46,9 @@ class Mounting:
     def __post_init__(self) -> None:
         numbers = (self.height, self.pitch, self.roll, self.yaw, self.x, self.y)
         if not all(math.isfinite(n) for n in numbers) or self.height <= 0:
-            raise ValueError(f'mounting is {numbers}; expected finite numbers and a height above 0')
+            raise ValueError(
+                f'mounting is {numbers}; expected finite numbers and a height above 0'
+            )
 
     @classmethod
     def from_transform(cls, floor_T_optical: NDArray[np.float64]) -> Mounting:
@@ -66,6 +68,24 @@ class Mounting:
             x=x,
             y=y,
         )
+
+    @classmethod
+    def from_up(
+        cls,
+        up: NDArray[np.float64],
+        height: float,
+        yaw: float = 0.0,
+        x: float = 0.0,
+        y: float = 0.0,
+    ) -> Mounting:
+        """
+        Return the mounting of a camera that sees up in a direction; the rest as above.
+
+        :param up: (3,) float64 of length 1, away from the floor, in the optical frame.
+        """
+        ahead, left, above = BODY_R_OPTICAL @ up
+        pitch = -math.asin(max(-1.0, min(1.0, float(ahead))))
+        return cls(height, pitch, math.atan2(float(left), float(above)), yaw, x, y)
 
     @property
     def up(self) -> NDArray[np.float64]:

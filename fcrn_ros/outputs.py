@@ -13,10 +13,8 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
 from fcrn_ros import messages
-from fcrn_ros.cloud import colored_points
 from fcrn_ros.colormap import colored_depth
-from fcrn_ros.parameters import Settings
-from fcrn_ros.pipeline import DepthFrame
+from fcrn_ros.surroundings import Surroundings
 
 
 def _qos() -> QoSProfile:
@@ -32,62 +30,64 @@ class Output:
     One topic.
 
     :param type: of its messages.
-    :param build: makes a message of header, frame and settings.
-    :param ready: whether the frame has what the message needs.
+    :param build: makes a message of a header and the surroundings.
+    :param ready: whether there is what the message needs.
     """
 
     type: type
-    build: Callable[[Header, DepthFrame, Settings], Any]
-    ready: Callable[[DepthFrame], bool] = lambda frame: True
+    build: Callable[[Header, Surroundings], Any]
+    ready: Callable[[Surroundings], bool] = lambda s: True
 
 
-def _has_camera(frame: DepthFrame) -> bool:
-    return frame.camera is not None
+def _has_camera(s: Surroundings) -> bool:
+    return s.front.camera is not None
 
 
-def _camera_info(header: Header, frame: DepthFrame, settings: Settings) -> CameraInfo:
-    assert frame.camera is not None
-    return messages.camera_info_to_msg(header, frame.camera)
+def _depth(header: Header, s: Surroundings) -> Image:
+    return messages.depth_to_msg(header, s.front.depth, s.settings.depth_encoding)
 
 
-def _image_color(header: Header, frame: DepthFrame, settings: Settings) -> Image:
-    near, far = settings.min_range, settings.max_range
-    return messages.color_to_msg(header, colored_depth(frame.depth, near, far, settings.colormap))
+def _camera_info(header: Header, s: Surroundings) -> CameraInfo:
+    assert s.front.camera is not None
+    return messages.camera_info_to_msg(header, s.front.camera)
 
 
-def _points(header: Header, frame: DepthFrame, settings: Settings) -> PointCloud2:
-    return messages.points_to_msg(header, colored_points(frame, settings.min_confidence))
+def _image_color(header: Header, s: Surroundings) -> Image:
+    near, far = s.settings.min_range, s.settings.max_range
+    return messages.color_to_msg(
+        header, colored_depth(s.front.depth, near, far, s.settings.colormap)
+    )
+
+
+def _confidence(header: Header, s: Surroundings) -> Image:
+    assert s.front.confidence is not None
+    return messages.confidence_to_msg(header, s.front.confidence)
 
 
 OUTPUTS = {
-    'depth/image_raw': Output(
-        Image, lambda h, f, s: messages.depth_to_msg(h, f.depth, s.depth_encoding)
-    ),
+    'depth/image_raw': Output(Image, _depth),
     'depth/camera_info': Output(CameraInfo, _camera_info, _has_camera),
-    'color/image_raw': Output(Image, lambda h, f, s: messages.color_to_msg(h, f.color)),
+    'color/image_raw': Output(Image, lambda h, s: messages.color_to_msg(h, s.front.color)),
     'color/camera_info': Output(CameraInfo, _camera_info, _has_camera),
-    'points': Output(PointCloud2, _points, _has_camera),
+    'points': Output(PointCloud2, lambda h, s: messages.points_to_msg(h, s.points), _has_camera),
     'depth/image_color': Output(Image, _image_color),
-    'confidence/image_raw': Output(
-        Image,
-        lambda h, f, s: messages.confidence_to_msg(h, f.confidence),  # type: ignore[arg-type]
-        lambda f: f.confidence is not None,
-    ),
+    'confidence/image_raw': Output(Image, _confidence, lambda s: s.front.confidence is not None),
 }
 
 
 class Outputs:
     """
-    The publishers of a node.
+    The publishers of one camera.
 
     :param node: they are its lifecycle publishers; ``qos_overrides`` parameters apply.
+    :param prefix: of the topics, for example ``front/``.
     """
 
-    def __init__(self, node: LifecycleNode) -> None:
+    def __init__(self, node: LifecycleNode, prefix: str = '') -> None:
         self._publishers: dict[str, LifecyclePublisher[Any]] = {
             topic: node.create_lifecycle_publisher(
                 output.type,
-                topic,
+                f'{prefix}{topic}',
                 _qos(),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
@@ -98,9 +98,9 @@ class Outputs:
         """Return the topics that somebody listens to."""
         return [t for t, p in self._publishers.items() if p.get_subscription_count() > 0]
 
-    def publish(self, header: Header, frame: DepthFrame, settings: Settings) -> None:
-        """Publish one frame on every topic that somebody listens to."""
+    def publish(self, header: Header, surroundings: Surroundings) -> None:
+        """Publish one image's products on every topic that somebody listens to."""
         for topic in self.wanted():
             output = OUTPUTS[topic]
-            if output.ready(frame):
-                self._publishers[topic].publish(output.build(header, frame, settings))
+            if output.ready(surroundings):
+                self._publishers[topic].publish(output.build(header, surroundings))

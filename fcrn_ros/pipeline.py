@@ -1,14 +1,14 @@
 """
 From a colour image and its camera to metric depth: rectify, resize, infer, scale, mask.
 
-The way of one frame: image (camera's size) -> rectified -> network's input -> engine -> depth [m]
-on the output grid -> range and lens masks -> ``DepthFrame``. Everything that depends on the camera
-alone is computed when a new camera is seen.
+The way of one picture: image (camera's size) -> rectified, one view or several -> network's input
+-> engine -> depth on the output grid -> metres by focal length and floor -> range and lens masks
+-> one ``DepthFrame`` a view. Several pictures share one run of the engine.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -16,14 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
+from fcrn_ros.depth_frame import RIGHT_WITHIN, DepthFrame, right_probability
 from fcrn_ros.engine import DepthEngine, open_engine
-from fcrn_ros.rectify import Rectifier
-from fcrn_ros.scale import SCALES, Scale, focal_scale
+from fcrn_ros.mounting import Mounting
+from fcrn_ros.optics import Optic, Optics
+from fcrn_ros.scale import SCALES, Scale
 
+__all__ = ['RIGHT_WITHIN', 'DepthFrame', 'DepthPipeline', 'Options', 'Picture', 'Prepared']
 RESOLUTIONS = ('native', 'camera')
-# a depth counts as right when the truth lies within this share of it (about delta1's bound)
-RIGHT_WITHIN = 0.25
-CAMERAS_KEPT = 4
+VIEWS = ('auto', 'front')
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,11 @@ class Options:
     How depth is made.
 
     :param resolution: ``native``: the network's output grid; ``camera``: the camera's size.
-    :param scale: ``focal`` or ``none``.
+    :param scale: ``focal``, ``none``, or ``ground``, which needs a mounting.
     :param min_range: nearer z-depth is NaN [m].
     :param max_range: farther z-depth is +Inf [m].
+    :param views: ``auto`` cuts a very wide lens into several views, ``front`` takes its middle.
+    :param scale_smoothing: time over which changes of scale are smoothed [s]; 0: not.
     :raises ValueError: a value is not one of the choices, or the ranges are not in order.
     """
 
@@ -42,9 +45,11 @@ class Options:
     scale: str = 'focal'
     min_range: float = 0.3
     max_range: float = 10.0
+    views: str = 'auto'
+    scale_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, choices in (('resolution', RESOLUTIONS), ('scale', SCALES)):
+        for name, choices in (('resolution', RESOLUTIONS), ('scale', SCALES), ('views', VIEWS)):
             if getattr(self, name) not in choices:
                 raise ValueError(
                     f'{name} is {getattr(self, name)!r}; expected one of {", ".join(choices)}'
@@ -57,57 +62,39 @@ class Options:
 
 
 @dataclass(frozen=True)
-class DepthFrame:
+class Picture:
     """
-    Depth of one image, with the camera of that very depth.
+    One image on its way in.
 
-    :param depth: (h, w) float32, z-depth [m]; NaN invalid or too near, +Inf beyond ``max_range``.
-    :param confidence: (h, w) float32, 0..1: the estimated probability that the depth is within 25
-        % of the truth; 0 where depth is NaN. None where the model has no uncertainty.
-    :param color: (h, w, 3) uint8 RGB, rectified, pixel for pixel the depth's.
-    :param camera: pinhole camera of the depth; None where the image's camera is not known.
-    :param scale: the factor in the depth, and its source.
+    :param image: (H, W, 3) uint8 RGB.
+    :param camera: of this image, distorted or not; None: depth in the training camera's scale.
+    :param mounting: how the camera is held; None where it is not known.
+    :param time: of the image [s]; None: a thirtieth of a second after the one before.
+    :param stream: which camera's pictures it belongs to; what a stream's scale was is remembered.
     """
 
-    depth: NDArray[np.float32]
-    confidence: NDArray[np.float32] | None
-    color: NDArray[np.uint8]
-    camera: Camera | None
-    scale: Scale
-
-    def points(
-        self, min_confidence: float = 0.0, out: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float32]:
-        """
-        Return one point per pixel.
-
-        :param min_confidence: pixels below it become NaN; 0 keeps all. It has no effect on a frame
-            without confidence.
-        :param out: (h, w, 3) float32 to write into; None makes a new array.
-        :return: (h, w, 3) float32 [m], optical frame; NaN where depth is not finite.
-        :raises ValueError: the camera is not known.
-        """
-        if self.camera is None:
-            raise ValueError('the camera is not known; expected a Camera beside the image')
-        known = np.isfinite(self.depth)
-        if min_confidence > 0 and self.confidence is not None:
-            known &= self.confidence >= min_confidence
-        return self.camera.unproject(np.where(known, self.depth, np.float32(np.nan)), out)
-
-    @property
-    def valid_share(self) -> float:
-        """Share of pixels with a finite depth."""
-        return float(np.isfinite(self.depth).mean())
+    image: NDArray[np.uint8]
+    camera: Camera | None = None
+    mounting: Mounting | None = None
+    time: float | None = None
+    stream: str = ''
 
 
 @dataclass(frozen=True)
-class _View:
-    """What follows from a camera alone: rectification, the output's camera, lens mask, scale."""
+class Prepared:
+    """
+    A picture as the network takes it.
 
-    rectifier: Rectifier | None
-    camera: Camera | None
-    scale: Scale
-    outside: NDArray[np.bool_] | None
+    :param picture: as it came.
+    :param optics: one for each view.
+    :param images: of the views, rectified.
+    :param inputs: (views, rows, columns, 3) uint8 RGB at the network's input size.
+    """
+
+    picture: Picture
+    optics: tuple[Optic, ...]
+    images: list[NDArray[np.uint8]]
+    inputs: NDArray[np.uint8]
 
 
 class DepthPipeline:
@@ -121,7 +108,7 @@ class DepthPipeline:
     def __init__(self, engine: DepthEngine, options: Options | None = None) -> None:
         self.engine = engine
         self.options = options or Options()
-        self._views: OrderedDict[object, _View] = OrderedDict()
+        self._optics = Optics(engine.spec)
 
     @classmethod
     def open(
@@ -136,79 +123,124 @@ class DepthPipeline:
         """Open the engine of a model; arguments and errors as in ``open_engine``."""
         return cls(open_engine(model, backend, device, precision, threads), options)
 
-    def __call__(self, image: NDArray[np.uint8], camera: Camera | None = None) -> DepthFrame:
+    def __call__(
+        self,
+        image: NDArray[np.uint8],
+        camera: Camera | None = None,
+        mounting: Mounting | None = None,
+        time: float | None = None,
+    ) -> DepthFrame:
         """
-        Estimate depth.
+        Estimate depth; of a lens that is cut into several views, the front one's.
 
         :param image: (H, W, 3) uint8 RGB.
         :param camera: of this image, distorted or not; None: depth in the training camera's scale.
+        :param mounting: how the camera is held, for ``scale: ground``.
+        :param time: of the image [s], for the smoothing of scale.
         :raises ValueError: the image is not such an array, or not of the camera's size.
         :raises EngineError: the network did not run.
         """
+        return self.views(Picture(image, camera, mounting, time))[0]
+
+    def views(self, picture: Picture) -> list[DepthFrame]:
+        """Estimate the depth of every view of a picture; errors as above."""
+        prepared = self.prepare(picture)
+        return self.finish(prepared, self.engine.infer(prepared.inputs))
+
+    def prepare(self, picture: Picture) -> Prepared:
+        """
+        Make the network's inputs of a picture.
+
+        :raises ValueError: the image is not (H, W, 3) uint8 or not of the camera's size.
+        """
+        _require_image(picture)
         options = self.options
-        view = self._view(image, camera, options)
-        if view.rectifier is not None:
-            image = view.rectifier(image)
+        optics = self._optics.of(
+            picture.camera,
+            options.resolution == 'native',
+            options.scale != 'none',
+            options.views == 'auto',
+        )
+        images = [o.rectifier(picture.image) if o.rectifier else picture.image for o in optics]
         rows, columns = self.engine.spec.input_size
-        small = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA)
-        output = self.engine.infer(small[None])[0]  # type: ignore[arg-type]
-        size = self._output_size(image, output, options)
-        depth = _resized(output[0], size)
-        depth *= view.scale.factor
-        trusted = _mask(depth, options, view.outside)
+        inputs = [cv2.resize(i, (columns, rows), interpolation=cv2.INTER_AREA) for i in images]
+        return Prepared(picture, optics, images, np.stack(inputs))  # type: ignore[arg-type]
+
+    def infer(self, prepared: Sequence[Prepared]) -> list[NDArray[np.float32]]:
+        """
+        Run the network once on all inputs.
+
+        :return: (views, C, h, w) float32 of each picture, as the engine gives it.
+        :raises EngineError: the network did not run.
+        """
+        outputs = self.engine.infer(np.concatenate([p.inputs for p in prepared]))
+        return np.split(outputs, np.cumsum([len(p.inputs) for p in prepared])[:-1])
+
+    def finish(self, prepared: Prepared, outputs: NDArray[np.float32]) -> list[DepthFrame]:
+        """
+        Make depth in metres of the network's outputs for one picture.
+
+        :param outputs: (views, C, h, w) float32, owned by this call.
+        :return: one frame a view, the front one first.
+        """
+        sizes = [self._output_size(*pair) for pair in zip(prepared.images, outputs, strict=True)]
+        depths = [_resized(output[0], size) for output, size in zip(outputs, sizes, strict=True)]
+        for depth, optic in zip(depths, prepared.optics, strict=True):
+            depth *= optic.scale.factor
+        return [
+            self._frame(prepared, index, depth, output, prepared.optics[index].scale)
+            for index, (depth, output) in enumerate(zip(depths, outputs, strict=True))
+        ]
+
+    def _frame(
+        self,
+        prepared: Prepared,
+        index: int,
+        depth: NDArray[np.float32],
+        output: NDArray[np.float32],
+        scale: Scale,
+    ) -> DepthFrame:
+        optic, size = prepared.optics[index], depth.shape[::-1]
+        trusted = _mask(depth, self.options, optic.outside)
         confidence = None
         if len(output) > 1:
             confidence = right_probability(_resized(output[1], size))
             confidence[~trusted] = 0
         # the network's input is the smaller picture of the two that hold the same view
-        picture = small if size[0] <= columns and size[1] <= rows else image
-        color = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        return DepthFrame(depth, confidence, color, view.camera, view.scale)  # type: ignore[arg-type]
+        small = prepared.inputs[index]
+        fits = size[0] <= small.shape[1] and size[1] <= small.shape[0]
+        color = cv2.resize(
+            small if fits else prepared.images[index], size, interpolation=cv2.INTER_AREA
+        )
+        return DepthFrame(
+            depth,
+            confidence,
+            color,  # type: ignore[arg-type]
+            optic.camera,
+            scale,
+            camera_R_view=optic.camera_R_view,
+            own=optic.own,
+        )
 
-    @staticmethod
     def _output_size(
-        image: NDArray[np.uint8], output: NDArray[np.float32], options: Options
+        self, image: NDArray[np.uint8], output: NDArray[np.float32]
     ) -> tuple[int, int]:
-        grid = image if options.resolution == 'camera' else output[0]
+        grid = image if self.options.resolution == 'camera' else output[0]
         return grid.shape[1], grid.shape[0]
 
-    def _view(self, image: NDArray[np.uint8], camera: Camera | None, options: Options) -> _View:
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ValueError(f'image is {image.shape} {image.dtype}; expected (H, W, 3) uint8 RGB')
-        if camera is None:
-            return _View(None, None, Scale(1.0, 'none', 'the camera is not known'), None)
-        if image.shape[:2] != (camera.height, camera.width):
-            raise ValueError(
-                f'image is {image.shape[1]}x{image.shape[0]}; expected '
-                f'{camera.width}x{camera.height}, the size in camera_info'
-            )
-        key = camera, options.resolution, options.scale
-        if key not in self._views:
-            self._views[key] = self._new_view(camera, options)
-            if len(self._views) > CAMERAS_KEPT:
-                self._views.popitem(last=False)
-        return self._views[key]
 
-    def _new_view(self, camera: Camera, options: Options) -> _View:
-        rectifier = Rectifier(camera) if camera.distorted else None
-        pinhole = rectifier.camera if rectifier else camera
-        training = self.engine.spec.network_camera
-        rows, columns = self.engine.spec.input_size
-        scale = focal_scale(pinhole.resized(columns, rows), training)
-        if options.scale == 'none':
-            scale = Scale(1.0, 'none')
-        output = pinhole
-        if options.resolution == 'native':
-            height, width = self.engine.spec.output_size
-            output = pinhole.resized(width, height)
-        outside = None
-        if rectifier is not None and not rectifier.valid.all():
-            inside = cv2.resize(rectifier.valid.astype(np.uint8), (output.width, output.height))
-            outside = inside == 0
-        return _View(rectifier, output, scale, outside)
+def _require_image(picture: Picture) -> None:
+    image, camera = picture.image, picture.camera
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f'image is {image.shape} {image.dtype}; expected (H, W, 3) uint8 RGB')
+    if camera is not None and image.shape[:2] != (camera.height, camera.width):
+        raise ValueError(
+            f'image is {image.shape[1]}x{image.shape[0]}; expected '
+            f'{camera.width}x{camera.height}, the size in camera_info'
+        )
 
 
-def _resized(array: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+def _resized(array: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
     if (array.shape[1], array.shape[0]) == size:
         return array
     return cv2.resize(array, size, interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
@@ -224,17 +256,3 @@ def _mask(
     depth[depth > options.max_range] = np.inf
     depth[~trusted] = np.nan
     return trusted
-
-
-def right_probability(log_scale: NDArray[np.float32]) -> NDArray[np.float32]:
-    """
-    Return the probability that the truth lies within 25 % of the depth.
-
-    The relative error is modelled as Laplace-distributed with scale b: P(|e| < t) = 1 - exp(-t /
-    b). Worked number: b = 0.25 gives 1 - 1/e = 0.632.
-
-    :param log_scale: (h, w) float32, log(b).
-    :return: the same shape, 0..1.
-    """
-    probability: NDArray[np.float32] = -np.expm1(-RIGHT_WITHIN * np.exp(-log_scale))
-    return probability

@@ -54,6 +54,13 @@ def test_a_transform_gives_its_mounting_back(height, pitch, roll, yaw, x, y):
     assert np.allclose(back.floor_T_optical, mounting.floor_T_optical, atol=1e-6)
 
 
+@given(st.floats(-1.5, 1.5), st.floats(-3.1, 3.1))
+def test_up_and_height_give_pitch_and_roll_back(pitch, roll):
+    mounting = Mounting(0.7, pitch, roll, yaw=0.4, x=0.1, y=-0.2)
+    back = Mounting.from_up(mounting.up, 0.7, 0.4, 0.1, -0.2)
+    assert np.allclose(back.floor_T_optical, mounting.floor_T_optical, atol=1e-6)
+
+
 def test_a_rotation_is_one():
     r = Mounting(1.0, 0.3, -0.2, 0.7).floor_R_optical
     assert np.allclose(r @ r.T, np.eye(3)) and np.linalg.det(r) == pytest.approx(1)

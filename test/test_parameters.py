@@ -2,16 +2,14 @@
 
 import math
 import re
-from pathlib import Path
 
 import pytest
-import yaml
 
 from fcrn_ros import parameters
-from fcrn_ros.parameters import PARAMETERS, Settings, checked, settings_from, to_markdown, to_yaml
+from fcrn_ros.parameters import checked, settings_from
 from fcrn_ros.pipeline import Options
+from fcrn_ros.settings import PARAMETERS, Settings
 
-ROOT = Path(__file__).resolve().parents[1]
 DEFAULTS = {name: getattr(Settings(), name) for name in PARAMETERS}
 NUMBERS = [n for n, v in DEFAULTS.items() if isinstance(v, float)]
 CHOICES = [n for n, p in PARAMETERS.items() if p.choices]
@@ -35,7 +33,7 @@ def test_every_parameter_says_what_it_is(name):
 
 
 def test_expected_is_said_in_words():
-    assert PARAMETERS['scale'].expected == 'one of none, focal'
+    assert PARAMETERS['scale'].expected == 'one of none, focal, ground'
     assert PARAMETERS['min_confidence'].expected == '0 to 1'
     assert PARAMETERS['model'].expected == PARAMETERS['autostart'].expected == ''
 
@@ -135,42 +133,6 @@ def test_options_are_what_the_pipeline_needs():
 def test_ranges_out_of_order_are_refused(low, high):
     with pytest.raises(ValueError, match=f'min_range is {low:g}, max_range {high:g}; expected'):
         settings_from({'min_range': low, 'max_range': high})
-
-
-# Files
-
-
-def test_yaml_holds_every_default():
-    content = yaml.safe_load(to_yaml())
-    assert content == {'/**': {'ros__parameters': DEFAULTS}}
-    types = {n: type(v) for n, v in content['/**']['ros__parameters'].items()}
-    assert types == {n: type(v) for n, v in DEFAULTS.items()}
-
-
-def test_markdown_has_a_row_for_every_parameter():
-    rows = [line for line in to_markdown().splitlines() if line.startswith('| `')]
-    assert [row.split('`')[1] for row in rows] == list(PARAMETERS)
-    assert all(len(re.findall(r'(?<!\\)\|', row)) == 6 for row in rows)
-    assert '| `max_range` | `10.0` | 0.1 to 1000 | yes | Farther depth is +Inf [m]. |' in rows
-    assert '| `autostart` | `true` |  | no |' in to_markdown()
-
-
-@pytest.mark.parametrize(
-    ('path', 'text'), [('config/depth.yaml', to_yaml), ('docs/parameters.md', to_markdown)]
-)
-def test_files_are_up_to_date(path, text):
-    if not (ROOT / path).is_file():
-        pytest.skip(f'needs the source tree with {path}')
-    assert (ROOT / path).read_text() == text(), 'run python -m fcrn_ros.parameters'
-
-
-def test_rewriting_makes_those_files(tmp_path, monkeypatch):
-    for folder in ('config', 'docs', 'fcrn_ros'):
-        (tmp_path / folder).mkdir()
-    monkeypatch.setattr(parameters, '__file__', str(tmp_path / 'fcrn_ros' / 'parameters.py'))
-    parameters.main()
-    assert (tmp_path / 'config' / 'depth.yaml').read_text() == to_yaml()
-    assert (tmp_path / 'docs' / 'parameters.md').read_text() == to_markdown()
 
 
 # On a node

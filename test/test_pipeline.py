@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fcrn_ros import pipeline as pipelines
+from fcrn_ros import optics
 from fcrn_ros.camera import Camera
+from fcrn_ros.depth_frame import right_probability
 from fcrn_ros.engine import EngineError
 from fcrn_ros.model.weights import ModelSpec
-from fcrn_ros.pipeline import CAMERAS_KEPT, DepthPipeline, Options, right_probability
+from fcrn_ros.optics import CAMERAS_KEPT
+from fcrn_ros.pipeline import DepthPipeline, Options
 
 SPEC = ModelSpec(
     name='known',
@@ -366,12 +368,12 @@ def test_options_may_change_between_frames():
 def test_rectification_is_computed_once_per_camera(monkeypatch):
     built = []
 
-    class Counting(pipelines.Rectifier):
+    class Counting(optics.Rectifier):
         def __init__(self, camera):
             built.append(camera)
             super().__init__(camera)
 
-    monkeypatch.setattr(pipelines, 'Rectifier', Counting)
+    monkeypatch.setattr(optics, 'Rectifier', Counting)
     depths, image = DepthPipeline(KnownEngine(2.0)), _image(24, 40)
     others = [replace(WIDENED, fx=31.0 + i) for i in range(CAMERAS_KEPT)]
     for camera in (WIDENED, WIDENED, others[0], WIDENED):

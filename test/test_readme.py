@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fcrn_ros.cli import COMMANDS
-from fcrn_ros.parameters import PARAMETERS, Settings
+from fcrn_ros.settings import PARAMETERS, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / 'README.md').read_text(encoding='utf-8')

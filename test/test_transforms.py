@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fcrn_ros.training.sources.transforms import TransformTree, inverse, matrix
+from fcrn_ros.transforms import TransformTree, inverse, matrix
 
 HALF = math.sqrt(0.5)
 NO_TURN = (0, 0, 0, 1)

@@ -15,9 +15,10 @@ class Station:
     def __init__(self):
         self.done, self.dropped, self.threads = [], [], set()
         self.begun, self.let_go = threading.Semaphore(0), threading.Semaphore(0)
-        self.worker = NewestFirst(self._work, self.dropped.append)
+        self.worker = NewestFirst(self._work, lambda key, item: self.dropped.append(item))
 
-    def _work(self, item):
+    def _work(self, items):
+        (item,) = items.values()
         self.threads.add(threading.current_thread())
         self.begun.release()
         assert self.let_go.acquire(timeout=PATIENCE)
@@ -98,7 +99,7 @@ def test_drops_are_reported_in_the_thread_that_puts():
         begun.set()
         release.wait(PATIENCE)
 
-    worker = NewestFirst(work, lambda _: threads.append(threading.current_thread()))
+    worker = NewestFirst(work, lambda *_: threads.append(threading.current_thread()))
     worker.put(1)
     assert begun.wait(PATIENCE)
     worker.put(2)
@@ -124,7 +125,7 @@ def test_stop_finishes_the_item_in_work_and_forgets_the_one_that_waits(station):
 
 
 def test_stop_without_work_ends_the_thread():
-    worker = NewestFirst(lambda _: None, lambda _: None)
+    worker = NewestFirst(lambda _: None, lambda *_: None)
     worker.stop(PATIENCE)
     assert not worker._thread.is_alive()
     worker.stop(PATIENCE)  # twice is no harm
@@ -142,12 +143,12 @@ def test_many_threads_put_and_every_item_is_worked_on_or_dropped():
     done, dropped, lock = [], [], threading.Lock()
     last = threading.Event()
 
-    def work(item):
-        done.append(item)
-        if item == 'last':
+    def work(items):
+        done.extend(items.values())
+        if 'last' in done:
             last.set()
 
-    def drop(item):
+    def drop(key, item):
         with lock:
             dropped.append(item)
 
@@ -164,3 +165,58 @@ def test_many_threads_put_and_every_item_is_worked_on_or_dropped():
     assert last.wait(PATIENCE)
     worker.stop(PATIENCE)
     assert sorted(done[:-1] + dropped) == [(i, k) for i in range(4) for k in range(50)]
+
+
+# -- several keys ------------------------------------------------------------------------------
+
+
+class Batches:
+    """Work that notes the batches that it got."""
+
+    def __init__(self, keys):
+        self.batches, self.dropped = [], []
+        self.begun, self.let_go = threading.Semaphore(0), threading.Semaphore(0)
+        self.worker = NewestFirst(self._work, lambda *what: self.dropped.append(what), keys)
+
+    def _work(self, items):
+        self.batches.append(list(items.items()))
+        self.begun.release()
+        assert self.let_go.acquire(timeout=PATIENCE)
+
+
+@pytest.fixture
+def batches():
+    batches = Batches(('front', 'left', 'right'))
+    yield batches
+    for _ in range(9):
+        batches.let_go.release()
+    batches.worker.stop(PATIENCE)
+
+
+def test_items_of_several_keys_are_worked_on_together_in_the_order_of_the_keys(batches):
+    """While the first is in work, right, left and front come: one batch, front first."""
+    batches.worker.put('a', 'left')
+    assert batches.begun.acquire(timeout=PATIENCE)
+    for key in ('right', 'left', 'front'):
+        batches.worker.put(key[0], key)
+    batches.let_go.release()
+    assert batches.begun.acquire(timeout=PATIENCE)
+    assert batches.batches[1] == [('front', 'f'), ('left', 'l'), ('right', 'r')]
+
+
+def test_a_key_that_stays_away_does_not_hold_the_others(batches):
+    batches.worker.put('a', 'left')
+    assert batches.begun.acquire(timeout=PATIENCE)
+    assert batches.batches == [[('left', 'a')]]
+
+
+def test_each_key_drops_its_own_older_item(batches):
+    """While a is in work, two of left and one of right come: only left's first is dropped."""
+    batches.worker.put('a', 'front')
+    assert batches.begun.acquire(timeout=PATIENCE)
+    for key, item in (('left', 1), ('right', 2), ('left', 3)):
+        batches.worker.put(item, key)
+    batches.let_go.release()
+    assert batches.begun.acquire(timeout=PATIENCE)
+    assert batches.batches[1] == [('left', 3), ('right', 2)]
+    assert batches.dropped == [('left', 1)]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fcrn_ros.camera import Camera, is_rectified
 from fcrn_ros.recording import one_line, plain_topic, stamp_of, topic_types
 from fcrn_ros.training.sources.bag_topics import STATIC, BagTopics
-from fcrn_ros.training.sources.transforms import Joint, TransformTree, frame_name
+from fcrn_ros.transforms import Joint, TransformTree, frame_name
 
 EYES = ('image', 'depth', 'right')  # what an image topic is read as
 UNREADABLE = -1  # the stamp of a message that cannot be read

@@ -18,7 +18,7 @@ from fcrn_ros.training.sources.bag_index import EYES, BagIndex, pair, usual_offs
 from fcrn_ros.training.sources.bag_topics import BagOptions
 from fcrn_ros.training.sources.bag_views import rectified_T_frame
 from fcrn_ros.training.sources.registration import same_view
-from fcrn_ros.training.sources.transforms import Joint, TransformTree, inverse
+from fcrn_ros.transforms import Joint, TransformTree, inverse
 
 ROLES = {'depth': 'depth', 'stereo': 'right'}  # part of a sample -> its image topic
 MEANS = {'depth': 'colour and depth', 'stereo': 'left and right'}

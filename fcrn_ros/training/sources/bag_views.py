@@ -23,7 +23,7 @@ from fcrn_ros.training.sources.registration import (
     resized_depth,
     same_view,
 )
-from fcrn_ros.training.sources.transforms import inverse
+from fcrn_ros.transforms import inverse
 
 SAME_PLACE = 1e-4  # [m], and of a rotation matrix
 rectifier = lru_cache(maxsize=4)(Rectifier)

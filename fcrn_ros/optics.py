@@ -1,0 +1,86 @@
+"""What follows from a camera alone, kept while it is in use: rectification, lens mask, scale."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fcrn_ros.camera import Camera
+from fcrn_ros.model.weights import ModelSpec
+from fcrn_ros.rectify import Rectifier
+from fcrn_ros.scale import Scale, focal_scale
+
+CAMERAS_KEPT = 8
+UNKNOWN = Scale(1.0, 'none', 'the camera is not known')
+
+
+@dataclass(frozen=True)
+class Optic:
+    """
+    How one view of a camera becomes depth.
+
+    :param rectifier: makes the view of the image; None where the image is the view.
+    :param camera: of the depth; None where the image's camera is not known.
+    :param scale: the focal-length correction.
+    :param outside: (h, w) bool: pixels of the depth that the lens does not see; None: none.
+    :param camera_R_view: as in ``DepthFrame``.
+    :param own: as in ``DepthFrame``.
+    """
+
+    rectifier: Rectifier | None = None
+    camera: Camera | None = None
+    scale: Scale = UNKNOWN
+    outside: NDArray[np.bool_] | None = None
+    camera_R_view: NDArray[np.float64] | None = None
+    own: NDArray[np.bool_] | None = None
+
+
+class Optics:
+    """
+    Builds what follows from a camera when it is first seen.
+
+    :param spec: of the model, for the sizes and the camera of the network.
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self._spec = spec
+        self._kept: OrderedDict[object, tuple[Optic, ...]] = OrderedDict()
+
+    def of(
+        self, camera: Camera | None, native: bool, focal: bool, several: bool
+    ) -> tuple[Optic, ...]:
+        """
+        Return one optic for each view of a camera, the front one first.
+
+        :param camera: of the image; None where it is not known.
+        :param native: depth has the network's output size, else the camera's.
+        :param focal: correct scale by the focal length.
+        :param several: cut a very wide lens into several views.
+        """
+        if camera is None:
+            return (Optic(),)
+        key = camera, native, focal, several
+        if key not in self._kept:
+            self._kept[key] = (self._built(camera, native, focal),)
+            if len(self._kept) > CAMERAS_KEPT:
+                self._kept.popitem(last=False)
+        return self._kept[key]
+
+    def _built(self, camera: Camera, native: bool, focal: bool) -> Optic:
+        rectifier = Rectifier(camera) if camera.distorted else None
+        pinhole = rectifier.camera if rectifier else camera
+        rows, columns = self._spec.input_size
+        scale = focal_scale(pinhole.resized(columns, rows), self._spec.network_camera)
+        output = pinhole
+        if native:
+            height, width = self._spec.output_size
+            output = pinhole.resized(width, height)
+        outside = None
+        if rectifier is not None and not rectifier.valid.all():
+            inside = cv2.resize(rectifier.valid.astype(np.uint8), (output.width, output.height))
+            outside = inside == 0
+        return Optic(rectifier, output, scale if focal else Scale(1.0, 'none'), outside)
