@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcrn_ros.lens import require_model
+
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
-# distortion model -> numbers of coefficients that OpenCV takes for it
-DISTORTION_MODELS = {'plumb_bob': (4, 5), 'rational_polynomial': (8, 12, 14), 'equidistant': (4,)}
+# a rectifying rotation nearer to none than this moves nothing by a hundredth of a pixel [rad]
+LEAST_ROTATION = 1e-6
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Camera:
     :param fy: vertical focal length [px].
     :param cx: principal point, column [px].
     :param cy: principal point, row [px].
-    :param distortion_model: one of ``DISTORTION_MODELS``, or '' for none.
+    :param distortion_model: one of ``lens.DISTORTION_MODELS``, or '' for none.
     :param distortion: its coefficients, in camera_info's order.
     :param rotation: row-major 3x3 from this camera's frame to its rectified frame (camera_info R).
     :param rectified: the (fx, fy, cx, cy) [px] that the rectified image shall have (camera_info
@@ -63,19 +65,7 @@ class Camera:
             raise ValueError(
                 f'focal length is fx={self.fx:g}, fy={self.fy:g}; expected both positive'
             )
-        if not any(self.distortion):
-            return
-        counts = DISTORTION_MODELS.get(self.distortion_model)
-        if counts is None:
-            raise ValueError(
-                f'distortion model {self.distortion_model!r} is not known; '
-                f'expected one of {", ".join(DISTORTION_MODELS)}'
-            )
-        if len(self.distortion) not in counts:
-            raise ValueError(
-                f'{self.distortion_model} has {len(self.distortion)} coefficients; '
-                f'expected {" or ".join(map(str, counts))}'
-            )
+        require_model(self.distortion_model, self.distortion)
 
     @classmethod
     def from_msg(cls, info: Any, already_rectified: bool = False) -> Camera:
@@ -102,15 +92,17 @@ class Camera:
         intrinsics = (k[0], k[4], k[2], k[5])
         projection = (p[0], p[5], p[2], p[6]) if p[0] > 0 and p[5] > 0 else intrinsics
         distortion = _floats(info, 'd')
-        distorted = any(distortion) and not already_rectified
+        bent = any(distortion) and not already_rectified
+        turned = any(rotation) and not np.allclose(rotation, IDENTITY, rtol=0, atol=LEAST_ROTATION)
+        raw = bent or (turned and not already_rectified)
         camera = cls(
             int(info.width),
             int(info.height),
-            *(intrinsics if distorted else projection),
-            distortion_model=info.distortion_model if distorted else '',
-            distortion=distortion if distorted else (),
-            rotation=rotation if distorted and any(rotation) else IDENTITY,
-            rectified=projection if distorted else None,
+            *(intrinsics if raw else projection),
+            distortion_model=info.distortion_model if bent else '',
+            distortion=distortion if bent else (),
+            rotation=rotation if raw and any(rotation) else IDENTITY,
+            rectified=projection if raw else None,
         )
         return camera._with_roi_and_binning(info)
 

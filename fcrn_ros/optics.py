@@ -13,6 +13,7 @@ from fcrn_ros.camera import Camera
 from fcrn_ros.model.weights import ModelSpec
 from fcrn_ros.rectify import Rectifier
 from fcrn_ros.scale import Scale, focal_scale
+from fcrn_ros.views import View, plan_views, rectified_view
 
 CAMERAS_KEPT = 8
 UNKNOWN = Scale(1.0, 'none', 'the camera is not known')
@@ -60,18 +61,24 @@ class Optics:
         :param native: depth has the network's output size, else the camera's.
         :param focal: correct scale by the focal length.
         :param several: cut a very wide lens into several views.
+        :raises ValueError: it is too wide for that.
         """
         if camera is None:
             return (Optic(),)
         key = camera, native, focal, several
         if key not in self._kept:
-            self._kept[key] = (self._built(camera, native, focal),)
+            network = self._spec.network_camera
+            views = plan_views(camera, network) if several else (rectified_view(camera),)
+            self._kept[key] = tuple(
+                self._built(camera, v if len(views) > 1 else None, native, focal) for v in views
+            )
             if len(self._kept) > CAMERAS_KEPT:
                 self._kept.popitem(last=False)
         return self._kept[key]
 
-    def _built(self, camera: Camera, native: bool, focal: bool) -> Optic:
-        rectifier = Rectifier(camera) if camera.distorted else None
+    def _built(self, camera: Camera, view: View | None, native: bool, focal: bool) -> Optic:
+        """Build the optic of one of several views, or of the whole picture where it is None."""
+        rectifier = Rectifier(camera, view) if view or camera.distorted else None
         pinhole = rectifier.camera if rectifier else camera
         rows, columns = self._spec.input_size
         scale = focal_scale(pinhole.resized(columns, rows), self._spec.network_camera)
@@ -83,4 +90,20 @@ class Optics:
         if rectifier is not None and not rectifier.valid.all():
             inside = cv2.resize(rectifier.valid.astype(np.uint8), (output.width, output.height))
             outside = inside == 0
-        return Optic(rectifier, output, scale if focal else Scale(1.0, 'none'), outside)
+        return Optic(
+            rectifier,
+            output,
+            scale if focal else Scale(1.0, 'none'),
+            outside,
+            view.camera_R_view if view else None,
+            _own(view, output, outside),
+        )
+
+
+def _own(
+    view: View | None, output: Camera, outside: NDArray[np.bool_] | None
+) -> NDArray[np.bool_] | None:
+    own = view.own(output.width, output.height) if view else None
+    if outside is None:
+        return own
+    return ~outside if own is None else own & ~outside

@@ -90,6 +90,23 @@ def test_from_msg_keeps_the_rotation_of_a_distorted_camera():
     assert Camera.from_msg(_info(d=PLUMB_BOB, r=(0.0,) * 9)).rotation == IDENTITY
 
 
+def test_from_msg_keeps_the_rotation_of_a_lens_that_bends_nothing():
+    """The raw image has K, and P is of the image after the turn."""
+    rotation = (0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+    camera = Camera.from_msg(_info(distortion_model='', r=rotation))
+    assert camera.distorted
+    assert (camera.distortion, camera.rotation) == ((), rotation)
+    assert _numbers(camera) == (500.0, 480.0, 310.0, 250.0)
+    assert camera.pinhole() == Camera(640, 480, 450.0, 440.0, 305.0, 245.0)
+    assert Camera.from_msg(_info(r=rotation), already_rectified=True) == camera.pinhole()
+
+
+def test_from_msg_takes_a_rotation_of_rounding_for_none():
+    rotation = (1.0, 1e-9, 0.0, -1e-9, 1.0, 0.0, 0.0, 0.0, 1.0)
+    assert Camera.from_msg(_info(r=rotation)) == Camera.from_msg(_info())
+    assert Camera.from_msg(_info(r=(0.0,) * 9)) == Camera.from_msg(_info())
+
+
 def test_from_msg_of_a_rectified_image_has_no_distortion():
     camera = Camera.from_msg(_info(d=PLUMB_BOB), already_rectified=True)
     assert camera == Camera(640, 480, 450.0, 440.0, 305.0, 245.0)
