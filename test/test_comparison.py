@@ -45,6 +45,8 @@ def _evaluation(model='first', absrel=0.2, delta1=0.7, confidence=()):
     )
 
 
+CURVE = {'ause': 0.25, 'blind': 0.5, 'curve': [1, 0.75], 'oracle': [1, 0.25]}
+SPARSIFICATION = {'removed': [0, 0.5], 'absrel': CURVE, 'rmse': CURVE | {'ause': 0.125}}
 CONFIDENCE = {'from': 0.6, 'share': 1.0, 'predicted': 0.632, 'right': 0.2, 'absrel': 0.3}
 
 
@@ -73,6 +75,12 @@ def test_table_of_one_model():
     assert 'scale focal' not in out
     assert 'absrel 95 % interval over images: 0.180 to 0.230' in out
     assert 'confidence from 0.6: 100.0% of the pixels; predicted 0.63' in out
+
+
+def test_how_well_confidence_ranks_is_told():
+    out = _table(replace(_evaluation(), sparsification=SPARSIFICATION))
+    assert 'confidence finds the errors, AUSE: absrel 0.250 (blind 0.500), rmse 0.125' in out
+    assert 'AUSE' not in _table(_evaluation())
 
 
 def test_table_of_two_models_has_a_column_each():
@@ -151,8 +159,9 @@ def test_record_goes_into_the_sidecar_and_leaves_the_rest(sidecar):
 
 
 def test_record_is_short_and_rounded(sidecar):
-    """Bands and other scales have three measures each, to four digits; no frames, no name."""
-    record(_evaluation(confidence=[CONFIDENCE]), sidecar, 'frames')
+    """Bands and other scales have three measures each, to four digits; no frames, no curves."""
+    measured = replace(_evaluation(confidence=[CONFIDENCE]), sparsification=SPARSIFICATION)
+    record(measured, sidecar, 'frames')
     found = json.loads(sidecar.read_text())['metrics']['frames']
     assert found['bands'][1] == {
         'from': 10.0,
@@ -168,4 +177,8 @@ def test_record_is_short_and_rounded(sidecar):
     }
     assert set(found['pooled']) == set(found['per_image']) == set(NAMES)
     assert found['confidence'] == [CONFIDENCE]
+    assert found['sparsification'] == {
+        'absrel': {'ause': 0.25, 'blind': 0.5},
+        'rmse': {'ause': 0.125, 'blind': 0.5},
+    }
     assert not {'model', 'best', 'worst'} & set(found)

@@ -10,7 +10,8 @@ import pytest
 
 from fcrn_ros.camera import Camera
 from fcrn_ros.model.weights import ModelSpec
-from fcrn_ros.pipeline import DepthPipeline, Options
+from fcrn_ros.options import Options
+from fcrn_ros.pipeline import DepthPipeline
 from fcrn_ros.training.data.samples import Sample
 from fcrn_ros.training.evaluation.evaluate import evaluate, pair_samples
 from fcrn_ros.training.evaluation.protocols import KITTI, NYU
@@ -113,6 +114,30 @@ def test_certain_pixels_are_in_the_last_band(pairs):
     ).confidence
     assert (band['from'], band['share']) == (0.8, 1.0)
     assert band['predicted'] == pytest.approx(1)
+
+
+def test_errors_are_ranked_by_confidence():
+    """
+    Right where 4 m is (b = 0.1), absrel 1 / 3 where 3 m is (b = 1): removing the less confident
+    half leaves no error, as the oracle does; swapped, what remains has all the error: 2 times.
+    """
+    depth = np.full((48, 64), 4, np.float32)
+    depth[24:] = 3
+    engine = KnownEngine(4.0, math.log(0.1))
+    engine.output[0, 1, 8:] = 0.0  # log(b)
+    right = evaluate(DepthPipeline(engine), [_sample('a', depth)]).sparsification
+    assert right['absrel']['ause'] == pytest.approx(0, abs=0.03)  # the resize mixes both
+    assert right['absrel']['curve'][30] == pytest.approx(0, abs=0.03)
+    engine.output[0, 1] = engine.output[0, 1, ::-1].copy()
+    swapped = evaluate(DepthPipeline(engine), [_sample('a', depth)]).sparsification
+    assert swapped['absrel']['curve'][30] == pytest.approx(2, abs=0.03)
+    assert swapped['absrel']['oracle'] == pytest.approx(right['absrel']['oracle'], abs=1e-6)
+
+
+def test_network_without_confidence_has_no_sparsification():
+    found = evaluate(DepthPipeline(KnownEngine(2.0)), [_sample('a', 4.0)])
+    assert found.sparsification == {}
+    assert found.as_dict()['sparsification'] == {}
 
 
 def test_no_pairs_are_an_error():

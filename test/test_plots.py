@@ -38,8 +38,21 @@ def _evaluation(model='first', absrel=0.2):
         {'from': 0.8, 'share': 0.6, 'predicted': 0.9, 'right': 0.85, 'absrel': 0.1},
     ]
     shots = (_shot('fine', 0.1),), (_shot('bad', 0.6),)
+    curve = {'ause': 0.25, 'blind': 0.5, 'curve': [1, 0.75], 'oracle': [1, 0.25]}
+    sparsification = {'removed': [0, 0.5], 'absrel': curve, 'rmse': curve}
     return Evaluation(
-        model, 2, variants, 'focal', bands, confidence, {}, 'native', 1.0, {}, *shots
+        model,
+        2,
+        variants,
+        'focal',
+        bands,
+        confidence,
+        {},
+        'native',
+        1.0,
+        {},
+        *shots,
+        sparsification,
     )
 
 
@@ -90,9 +103,18 @@ def test_range_leaves_a_gap_where_a_model_has_no_band(figures, tmp_path):
 
 def test_confidence_is_drawn_against_what_is_right(figures, tmp_path):
     draw_confidence([_evaluation()], tmp_path / 'c.png')
-    right, error = figures[0].axes
+    right, error, _ = figures[0].axes
     assert right.lines[1].get_xydata().tolist() == [[0.3, 0.35], [0.9, 0.85]]
     assert error.lines[0].get_xydata() == pytest.approx(np.array([[0.3, 40], [0.9, 10]]))
+
+
+def test_sparsification_is_drawn_beside_its_oracle(figures, tmp_path):
+    blind = replace(_evaluation('blind'), confidence=[], sparsification={})
+    draw_confidence([_evaluation(), blind], tmp_path / 'c.png')
+    curve, oracle = figures[0].axes[2].lines
+    assert curve.get_xydata().tolist() == [[0, 1], [50, 0.75]]
+    assert oracle.get_xydata().tolist() == [[0, 1], [50, 0.25]]
+    assert curve.get_label() == 'first, AUSE 0.25'
 
 
 def test_frames_have_names_errors_and_one_scale_for_both_depths(figures, tmp_path):

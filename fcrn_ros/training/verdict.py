@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from fcrn_ros.pipeline import DepthPipeline, Options
+from fcrn_ros.options import Options
+from fcrn_ros.pipeline import DepthPipeline
 from fcrn_ros.training.data.partition import Portion
 from fcrn_ros.training.evaluation.comparison import record
 from fcrn_ros.training.evaluation.evaluate import Evaluation, evaluate

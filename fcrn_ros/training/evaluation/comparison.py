@@ -14,6 +14,7 @@ from rich.table import Table
 from fcrn_ros.training.evaluation.evaluate import Evaluation
 from fcrn_ros.training.evaluation.meter import SCALES
 from fcrn_ros.training.evaluation.metrics import NAMES
+from fcrn_ros.training.evaluation.sparsification import MEASURES
 
 SHORT = ('absrel', 'rmse', 'delta1')  # where all measures would be too many
 BEST = 'bold green'
@@ -110,6 +111,13 @@ def _notes(evaluation: Evaluation, several: bool) -> Iterator[str]:
             f'{prefix}confidence from {row["from"]:.1f}: {row["share"]:.1%} of the pixels; '
             f'predicted {row["predicted"]:.2f}, right within 25 %: {row["right"]:.2f}'
         )
+    if evaluation.sparsification:
+        found = (
+            f'{name} {evaluation.sparsification[name]["ause"]:.3f} '
+            f'(blind {evaluation.sparsification[name]["blind"]:.3f})'
+            for name in MEASURES
+        )
+        yield f'{prefix}confidence finds the errors, AUSE: {", ".join(found)}'
 
 
 def report(evaluations: Sequence[Evaluation], as_json: bool) -> None:
@@ -129,7 +137,7 @@ def record(evaluation: Evaluation, sidecar: Path, what: str) -> None:
 
 
 def _short(evaluation: Evaluation) -> dict[str, Any]:
-    """Return what a sidecar keeps: the chosen scale whole, bands and other scales in short."""
+    """Return what a sidecar keeps: the chosen scale whole, bands, other scales, AUSE in short."""
     content = evaluation.as_dict()
     for name in ('model', 'best', 'worst'):
         del content[name]
@@ -140,5 +148,10 @@ def _short(evaluation: Evaluation) -> dict[str, Any]:
         scale: {k: measured['pooled'][k] for k in SHORT}
         for scale, measured in content['variants'].items()
         if scale != evaluation.scale
+    }
+    content['sparsification'] = {
+        name: {k: found[k] for k in ('ause', 'blind')}
+        for name, found in content['sparsification'].items()
+        if name in MEASURES
     }
     return content

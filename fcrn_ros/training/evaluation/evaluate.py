@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.pipeline import DepthPipeline, Options
+from fcrn_ros.options import Options
+from fcrn_ros.pipeline import DepthPipeline
 from fcrn_ros.training.data.samples import Sample
 from fcrn_ros.training.evaluation.meter import SCALES, Meter
 from fcrn_ros.training.evaluation.metrics import (
@@ -28,6 +29,7 @@ from fcrn_ros.training.evaluation.metrics import (
 )
 from fcrn_ros.training.evaluation.protocols import NATIVE, Protocol
 from fcrn_ros.training.evaluation.shots import Shot
+from fcrn_ros.training.evaluation.sparsification import sparsification
 from fcrn_ros.training.sources.pairs import Pair, load_pair, read_image
 
 Measures = dict[str, float]
@@ -52,6 +54,8 @@ class Evaluation:
     :param skipped: samples that were not measured, by reason.
     :param best: the frames with the smallest absrel, ascending.
     :param worst: those with the largest, descending; none that is in ``best``.
+    :param sparsification: the error of what remains when the least confident pixels are removed;
+        empty where the model has no confidence.
     """
 
     model: str
@@ -66,6 +70,7 @@ class Evaluation:
     skipped: dict[str, int]
     best: tuple[Shot, ...] = ()
     worst: tuple[Shot, ...] = ()
+    sparsification: Row = field(default_factory=dict)
 
     @property
     def pooled(self) -> Measures:
@@ -92,6 +97,7 @@ class Evaluation:
             'bands': self.bands,
             'variants': self.variants,
             'confidence': self.confidence,
+            'sparsification': self.sparsification,
         }
         for name in ('best', 'worst'):
             content[name] = [{'name': s.name, 'absrel': s.absrel} for s in getattr(self, name)]
@@ -156,6 +162,7 @@ def _evaluation(model: str, meter: Meter) -> Evaluation:
         meter.predicted / meter.recorded,
         dict(meter.skipped),
         *meter.album.sides(),
+        sparsification(meter.rankings),
     )
 
 

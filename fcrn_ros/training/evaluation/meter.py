@@ -11,7 +11,8 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-from fcrn_ros.pipeline import RIGHT_WITHIN, DepthPipeline
+from fcrn_ros.depth_frame import RIGHT_WITHIN
+from fcrn_ros.pipeline import DepthPipeline
 from fcrn_ros.training.data.samples import Sample
 from fcrn_ros.training.evaluation.metrics import (
     BANDS,
@@ -23,6 +24,7 @@ from fcrn_ros.training.evaluation.metrics import (
 )
 from fcrn_ros.training.evaluation.protocols import Protocol
 from fcrn_ros.training.evaluation.shots import Album, Shot
+from fcrn_ros.training.evaluation.sparsification import RANKINGS, ranking_sums
 
 SCALES = ('focal', 'none', 'median')
 
@@ -36,6 +38,7 @@ class Meter:
     :ivar images: (3, 11) sums per measured sample: ``SCALES``, then as ``image_sums``.
     :ivar bands: (B, 11) sums over all samples.
     :ivar confidence: (5, 4) sums over all samples.
+    :ivar rankings: (2, 2, 2, 4096) sums over all samples, of the pixels ranked by confidence.
     :ivar skipped: samples that were not measured, by reason.
     :ivar recorded: pixels whose recorded depth counts.
     :ivar predicted: those of them that have a predicted depth.
@@ -47,6 +50,7 @@ class Meter:
         self.images: list[NDArray[np.float64]] = []
         self.bands = np.zeros((len(BANDS) - 1, SUMS))
         self.confidence = np.zeros((CONFIDENCES, 4))
+        self.rankings = np.zeros(RANKINGS)
         self.skipped: Counter[str] = Counter()
         self.recorded = self.predicted = 0
         self.album = Album()
@@ -80,9 +84,9 @@ class Meter:
         self.images.append(np.stack([s.sum(0) for s in sums]))
         self.bands += sums[chosen]
         if frame.confidence is not None:
-            self.confidence += confidence_sums(
-                depth * factors[chosen], truth, frame.confidence[known], RIGHT_WITHIN
-            )
+            judged = depth * factors[chosen], truth, frame.confidence[known]
+            self.confidence += confidence_sums(*judged, RIGHT_WITHIN)
+            self.rankings += ranking_sums(*judged)
         absrel = summarise(self.images[-1][chosen])['absrel']
         if self.album.wants(absrel):
             predicted = self.protocol.limited(frame.depth * factors[chosen])

@@ -68,9 +68,9 @@ def draw_range(evaluations: Sequence[Evaluation], path: Path) -> Path:
 
 
 def draw_confidence(evaluations: Sequence[Evaluation], path: Path) -> Path:
-    """Draw how often a depth is right, and its error, over the confidence that it came with."""
-    figure = _figure(10, 4.6)
-    right, error = figure.subplots(1, 2)
+    """Draw how often a depth is right and its error over its confidence, and sparsification."""
+    figure = _figure(15, 4.6)
+    right, error, left = figure.subplots(1, 3)
     right.plot((0, 1), (0, 1), '--', color='0.6', linewidth=1, label='as promised')
     for evaluation, color in _colored(evaluations):
         rows = evaluation.confidence
@@ -88,7 +88,26 @@ def draw_confidence(evaluations: Sequence[Evaluation], path: Path) -> Path:
     for axis in (right, error):
         axis.set_xlabel('confidence; areas as the share of pixels')
         _plain(axis)
+    _draw_sparsification(left, evaluations)
     return _saved(figure, path)
+
+
+def _draw_sparsification(axis: Any, evaluations: Sequence[Evaluation]) -> None:
+    """Draw what error is left when the least confident pixels are removed, beside the oracle."""
+    for evaluation, color in _colored(evaluations):
+        if not evaluation.sparsification:
+            continue
+        removed = [100 * share for share in evaluation.sparsification['removed']]
+        found = evaluation.sparsification['absrel']
+        label = f'{evaluation.model}, AUSE {found["ause"]:.2f}'
+        axis.plot(removed, found['curve'], color=color, linewidth=2, label=label)
+        axis.plot(removed, found['oracle'], '--', color=color, linewidth=1)
+    axis.set(xlim=(0, 100), ylim=(0, None), ylabel='absrel of the rest, as a share of that of all')
+    axis.set(xlabel='least confident pixels removed [%]; dashed: the largest errors removed')
+    axis.set_title('What remains without the doubtful?', loc='left')
+    if axis.lines:
+        axis.legend(frameon=False)
+    _plain(axis)
 
 
 def draw_frames(evaluation: Evaluation, path: Path) -> Path:
