@@ -11,24 +11,49 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fcrn_ros.pipeline import DepthFrame
+from fcrn_ros.depth_frame import DepthFrame
+from fcrn_ros.edges import flying_pixels
 
 
-def colored_points(frame: DepthFrame, min_confidence: float = 0.0) -> NDArray[np.float32]:
+def trusted_depth(
+    frame: DepthFrame, min_confidence: float = 0.0, edge_filter: float = 0.0
+) -> NDArray[np.float32]:
+    """
+    Return a frame's depth without what is not trusted.
+
+    :param min_confidence: pixels below it become NaN; 0 keeps all. It has no effect on a frame
+        without confidence.
+    :param edge_filter: strength of ``flying_pixels``, which become NaN; 0 keeps all.
+    :return: (h, w) float32, z-depth [m]; +Inf stays where it is trusted; NaN also where another
+        view of the same image sees better.
+    """
+    bad = np.zeros(frame.depth.shape, bool) if frame.own is None else ~frame.own
+    if min_confidence > 0 and frame.confidence is not None:
+        bad |= frame.confidence < min_confidence
+    if edge_filter > 0:
+        whole = frame.depth if frame.unmasked is None else frame.unmasked
+        bad |= flying_pixels(whole, edge_filter, frame.enlarged)
+    return np.where(bad, np.float32(np.nan), frame.depth)
+
+
+def colored_points(
+    frame: DepthFrame, depth: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """
     Return x, y, z and colour of every pixel, as PointCloud2 stores them.
 
     :param frame: with a known camera.
-    :param min_confidence: pixels below it become NaN; 0 keeps all. It has no effect on a frame
-        without confidence.
-    :return: (h, w, 4) float32: x, y, z [m] and the bits of 0x00RRGGBB; NaN where there is no
-        point.
+    :param depth: (h, w) float32 in place of the frame's own, as ``trusted_depth`` returns it.
+    :return: (h, w, 4) float32: x, y, z [m] in the image's optical frame and the bits of
+        0x00RRGGBB; x, y and z are NaN where depth is not finite.
     :raises ValueError: the camera is not known.
     """
-    height, width = frame.depth.shape
-    points = np.empty((height, width, 4), np.float32)
-    frame.points(min_confidence, out=points[..., :3])
-    packed = np.zeros((height, width, 4), np.uint8)  # little-endian: blue, green, red, 0
+    camera = frame.require_camera()
+    depth = frame.depth if depth is None else depth
+    known = np.where(np.isfinite(depth), depth, np.float32(np.nan))
+    points = np.empty((*depth.shape, 4), np.float32)
+    points[..., :3] = frame.turned(camera.unproject(known))
+    packed = np.zeros((*depth.shape, 4), np.uint8)  # little-endian: blue, green, red, 0
     cv2.mixChannels([frame.color], [packed], [0, 2, 1, 1, 2, 0])
     points.view(np.uint32)[..., 3] = packed.view(np.uint32)[..., 0]
     return points

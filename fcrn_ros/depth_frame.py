@@ -33,8 +33,11 @@ class DepthFrame:
         none was found or looked for.
     :param camera_R_view: (3, 3) float64, from the frame of this depth to the image's optical
         frame; None where the two are one.
-    :param own: (h, w) bool: the pixels whose direction no other view of the image covers better;
-        None: all.
+    :param own: (h, w) bool: the pixels whose direction the lens sees, and no other view of the
+        image covers better; None: all.
+    :param unmasked: (h, w) float32, the depth before anything of it was made NaN or Inf; None
+        where it is not kept.
+    :param enlarged: pixels of this depth to one of the network's output, at least 1.
     """
 
     depth: NDArray[np.float32]
@@ -45,6 +48,8 @@ class DepthFrame:
     ground: Ground | None = None
     camera_R_view: NDArray[np.float64] | None = None
     own: NDArray[np.bool_] | None = None
+    unmasked: NDArray[np.float32] | None = None
+    enlarged: int = 1
 
     def points(
         self, min_confidence: float = 0.0, out: NDArray[np.float32] | None = None
@@ -58,12 +63,32 @@ class DepthFrame:
         :return: (h, w, 3) float32 [m], in the frame of this depth; NaN where depth is not finite.
         :raises ValueError: the camera is not known.
         """
-        if self.camera is None:
-            raise ValueError('the camera is not known; expected a Camera beside the image')
+        camera = self.require_camera()
         known = np.isfinite(self.depth)
         if min_confidence > 0 and self.confidence is not None:
             known &= self.confidence >= min_confidence
-        return self.camera.unproject(np.where(known, self.depth, np.float32(np.nan)), out)
+        return camera.unproject(np.where(known, self.depth, np.float32(np.nan)), out)
+
+    def require_camera(self) -> Camera:
+        """
+        Return the camera of this depth.
+
+        :raises ValueError: it is not known.
+        """
+        if self.camera is None:
+            raise ValueError('the camera is not known; expected a Camera beside the image')
+        return self.camera
+
+    def turned(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """
+        Turn points from the frame of this depth to the image's optical frame.
+
+        :param points: (..., 3) float32 [m], or directions; not copied where the frames are one.
+        """
+        if self.camera_R_view is None:
+            return points
+        turned: NDArray[np.float32] = points @ self.camera_R_view.T.astype(np.float32)
+        return turned
 
     @property
     def valid_share(self) -> float:

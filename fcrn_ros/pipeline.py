@@ -9,56 +9,21 @@ The way of one picture: image (camera's size) -> rectified, one view or several 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.depth_frame import RIGHT_WITHIN, DepthFrame, right_probability
+from fcrn_ros.depth_frame import DepthFrame, right_probability
 from fcrn_ros.engine import DepthEngine, open_engine
+from fcrn_ros.ground import Ground
 from fcrn_ros.mounting import Mounting
 from fcrn_ros.optics import Optic, Optics
-from fcrn_ros.scale import SCALES, Scale
-
-__all__ = ['RIGHT_WITHIN', 'DepthFrame', 'DepthPipeline', 'Options', 'Picture', 'Prepared']
-RESOLUTIONS = ('native', 'camera')
-VIEWS = ('auto', 'front')
-
-
-@dataclass(frozen=True)
-class Options:
-    """
-    How depth is made.
-
-    :param resolution: ``native``: the network's output grid; ``camera``: the camera's size.
-    :param scale: ``focal``, ``none``, or ``ground``, which needs a mounting.
-    :param min_range: nearer z-depth is NaN [m].
-    :param max_range: farther z-depth is +Inf [m].
-    :param views: ``auto`` cuts a very wide lens into several views, ``front`` takes its middle.
-    :param scale_smoothing: time over which changes of scale are smoothed [s]; 0: not.
-    :raises ValueError: a value is not one of the choices, or the ranges are not in order.
-    """
-
-    resolution: str = 'native'
-    scale: str = 'focal'
-    min_range: float = 0.3
-    max_range: float = 10.0
-    views: str = 'auto'
-    scale_smoothing: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name, choices in (('resolution', RESOLUTIONS), ('scale', SCALES), ('views', VIEWS)):
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f'{name} is {getattr(self, name)!r}; expected one of {", ".join(choices)}'
-                )
-        if not 0 <= self.min_range < self.max_range:
-            raise ValueError(
-                f'min_range is {self.min_range:g}, max_range {self.max_range:g}; '
-                'expected 0 <= min_range < max_range'
-            )
+from fcrn_ros.options import Options
+from fcrn_ros.scale import Scale
+from fcrn_ros.scale_keeper import ScaleKeeper, ground_of
 
 
 @dataclass(frozen=True)
@@ -109,6 +74,7 @@ class DepthPipeline:
         self.engine = engine
         self.options = options or Options()
         self._optics = Optics(engine.spec)
+        self._keepers: dict[str, ScaleKeeper] = {}
 
     @classmethod
     def open(
@@ -183,28 +149,56 @@ class DepthPipeline:
         :param outputs: (views, C, h, w) float32, owned by this call.
         :return: one frame a view, the front one first.
         """
-        sizes = [self._output_size(*pair) for pair in zip(prepared.images, outputs, strict=True)]
-        depths = [_resized(output[0], size) for output, size in zip(outputs, sizes, strict=True)]
-        for depth, optic in zip(depths, prepared.optics, strict=True):
-            depth *= optic.scale.factor
+        depths, confidences = [], []
+        for image, output, optic in zip(prepared.images, outputs, prepared.optics, strict=True):
+            size = self._output_size(image, output)
+            depths.append(_resized(output[0], size) * np.float32(optic.scale.factor))
+            unsure = len(output) < 2
+            confidences.append(None if unsure else right_probability(_resized(output[1], size)))
+        scale, ground = self._scale(prepared, depths, confidences[0])
         return [
-            self._frame(prepared, index, depth, output, prepared.optics[index].scale)
-            for index, (depth, output) in enumerate(zip(depths, outputs, strict=True))
+            self._frame(prepared, index, depth, confidence, scale, ground)
+            for index, (depth, confidence) in enumerate(zip(depths, confidences, strict=True))
         ]
+
+    def _scale(
+        self,
+        prepared: Prepared,
+        depths: list[NDArray[np.float32]],
+        confidence: NDArray[np.float32] | None,
+    ) -> tuple[Scale, Ground | None]:
+        """Bring depths to their final scale, in place; the front view tells it for all."""
+        picture, optic, options = prepared.picture, prepared.optics[0], self.options
+        keeper = self._keepers.setdefault(picture.stream, ScaleKeeper())
+        factor = keeper.steady(depths[0], picture.time, options.scale_smoothing)
+        scale, ground = replace(optic.scale, factor=optic.scale.factor * factor), None
+        if options.scale == 'ground' and optic.camera is not None:
+            if picture.mounting is not None:
+                ground = ground_of(
+                    depths[0] * np.float32(factor),
+                    confidence,
+                    optic.camera,
+                    optic.camera_R_view,
+                    picture.mounting,
+                )
+            scale, ground = keeper.on_ground(scale, ground, picture.mounting)
+        for depth in depths:
+            depth *= np.float32(scale.factor / optic.scale.factor)
+        return scale, ground
 
     def _frame(
         self,
         prepared: Prepared,
         index: int,
         depth: NDArray[np.float32],
-        output: NDArray[np.float32],
+        confidence: NDArray[np.float32] | None,
         scale: Scale,
+        ground: Ground | None,
     ) -> DepthFrame:
         optic, size = prepared.optics[index], depth.shape[::-1]
+        unmasked, depth = depth, depth.copy()
         trusted = _mask(depth, self.options, optic.outside)
-        confidence = None
-        if len(output) > 1:
-            confidence = right_probability(_resized(output[1], size))
+        if confidence is not None:
             confidence[~trusted] = 0
         # the network's input is the smaller picture of the two that hold the same view
         small = prepared.inputs[index]
@@ -218,8 +212,11 @@ class DepthPipeline:
             color,  # type: ignore[arg-type]
             optic.camera,
             scale,
-            camera_R_view=optic.camera_R_view,
-            own=optic.own,
+            ground,
+            optic.camera_R_view,
+            optic.own,
+            unmasked,
+            max(1, round(size[0] / self.engine.spec.output_size[1])),
         )
 
     def _output_size(

@@ -20,7 +20,8 @@ from fcrn_ros.depth_frame import right_probability
 from fcrn_ros.engine import EngineError
 from fcrn_ros.model.weights import ModelSpec
 from fcrn_ros.optics import CAMERAS_KEPT
-from fcrn_ros.pipeline import DepthPipeline, Options
+from fcrn_ros.options import Options
+from fcrn_ros.pipeline import DepthPipeline
 
 SPEC = ModelSpec(
     name='known',
@@ -60,7 +61,7 @@ class KnownEngine:
 
     def infer(self, batch):
         self.batches.append(batch.copy())
-        return self.output.copy()
+        return self.output.repeat(len(batch), axis=0)
 
 
 def _image(height=96, width=128):
@@ -312,9 +313,9 @@ def cameras(draw):
     return Camera(
         width,
         height,
-        width * draw(st.floats(0.4, 3)),
+        width * draw(st.floats(0.6, 3)),  # at most 97 degrees, with the principal point aside
         height * draw(st.floats(0.4, 3)),
-        width * draw(st.floats(0.2, 0.8)),
+        width * draw(st.floats(0.3, 0.7)),
         height * draw(st.floats(0.2, 0.8)),
     )
 
@@ -369,9 +370,9 @@ def test_rectification_is_computed_once_per_camera(monkeypatch):
     built = []
 
     class Counting(optics.Rectifier):
-        def __init__(self, camera):
+        def __init__(self, camera, view=None):
             built.append(camera)
-            super().__init__(camera)
+            super().__init__(camera, view)
 
     monkeypatch.setattr(optics, 'Rectifier', Counting)
     depths, image = DepthPipeline(KnownEngine(2.0)), _image(24, 40)
