@@ -14,14 +14,16 @@ from typing import Any
 
 from rclpy.node import Node
 
+from fcrn_ros.depth_frame import DepthFrame
 from fcrn_ros.engine import DepthEngine, EngineError
 from fcrn_ros.engine.supply import EngineSupply
 from fcrn_ros.image import open_cv_bridge, rgb_from_compressed, rgb_from_msg
 from fcrn_ros.messages import header_of
 from fcrn_ros.mountings import Mountings
+from fcrn_ros.outputs import scan_frame
 from fcrn_ros.pipeline import DepthPipeline, Picture, Prepared
 from fcrn_ros.settings import Settings
-from fcrn_ros.stream import Stream
+from fcrn_ros.stream import LOG_SECONDS, Stream
 from fcrn_ros.surroundings import Surroundings
 
 
@@ -145,11 +147,25 @@ class FrameLoop:
         if self._supply is not None:
             self._supply.succeeded()
         stream, header = item.stream, item.image.header
-        surroundings = Surroundings(frames, item.prepared.picture.mounting, settings)
-        stream.outputs.publish(header_of(header.stamp, header.frame_id), surroundings)
+        mounting = item.prepared.picture.mounting
+        surroundings = Surroundings(frames, mounting, settings)
+        lacking = stream.outputs.publish(header_of(header.stamp, header.frame_id), surroundings)
         stream.last_frame = frames[0]
         stream.health.published(stream.now() - item.stamp, frames[0].valid_share)
-        if frames[0].camera is not None and frames[0].scale.doubt:
-            self._node.get_logger().warning(
-                f'{stream.prefix}scale: {frames[0].scale.doubt}', once=True
+        self._tell(stream, frames[0], lacking)
+        named = settings.base_frame or settings.scan_frame  # a frame of the user's own
+        if mounting is not None and not named and 'scan' in stream.outputs.wanted():
+            self.mountings.show(header.frame_id, scan_frame(header.frame_id, settings), mounting)
+
+    def _tell(self, stream: Stream, frame: DepthFrame, lacking: Mapping[str, str]) -> None:
+        """Warn of what is not to be trusted, or not to be had."""
+        if frame.camera is None:
+            return  # the stream says that
+        logger = self._node.get_logger()
+        if frame.scale.doubt:
+            logger.warning(f'{stream.prefix}scale: {frame.scale.doubt}', once=True)
+        for reason in sorted(set(lacking.values())):
+            topics = ', '.join(stream.prefix + t for t, r in lacking.items() if r == reason)
+            logger.warning(
+                f'{topics}: not published, for {reason}', throttle_duration_sec=LOG_SECONDS
             )

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from rclpy.node import Node
-from rclpy.time import Time
 
 from fcrn_ros.mounting import Mounting
 from fcrn_ros.settings import Settings
-from fcrn_ros.transforms import matrix
+from fcrn_ros.tf import TfReader, TfWriter
+from fcrn_ros.transforms import inverse, matrix, quaternion
 
 LOG_SECONDS = 5.0
+NO_TF = (
+    'base_frame needs tf2_ros, which is not installed: camera_height, camera_pitch and '
+    'camera_roll are used'
+)
 
 
 class Mountings:
     """
     Where each camera is above the floor.
 
-    TF is looked up with tf2_ros, which comes with an installed ROS; without it, and without a base
-    frame, the parameters tell.
-
-    :param node: for TF's subscriptions and the log.
+    :param node: for TF's topics and the log.
     """
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._buffer: Any = None
-        self._listener: Any = None
+        self._reader: TfReader | None = None
+        self._writer: TfWriter | None = None
+        self._shown: dict[str, Mounting] = {}
 
     def of(self, camera: str, frame_id: str, settings: Settings) -> Mounting | None:
         """
@@ -37,47 +38,48 @@ class Mountings:
         :param camera: its name among the node's cameras.
         :param frame_id: its optical frame.
         """
-        if settings.base_frame and self._listen():
-            return self._looked_up(settings.base_frame, frame_id)
-        return settings.mounting(camera)
-
-    def _listen(self) -> bool:
-        """Return whether TF can be looked up."""
-        if self._buffer is None:
-            try:
-                import tf2_ros
-            except ImportError:
-                self._node.get_logger().warning(
-                    'base_frame needs tf2_ros, which is not installed: camera_height, '
-                    'camera_pitch and camera_roll are used',
-                    once=True,
-                )
-                return False
-            self._buffer = tf2_ros.Buffer(node=self._node)
-            self._listener = tf2_ros.TransformListener(self._buffer, self._node)
-        return True
-
-    def _looked_up(self, base_frame: str, frame_id: str) -> Mounting | None:
-        """Ask TF for the newest transform; not run by the tests where tf2_ros is absent."""
-        import tf2_ros
-
+        if not settings.base_frame:
+            return settings.mounting(camera)
         try:
-            found = self._buffer.lookup_transform(base_frame, frame_id, Time())
-            return mounting_from_msg(found.transform)
-        except (tf2_ros.TransformException, ValueError) as err:
+            self._reader = self._reader or TfReader(self._node)
+            return mounting_from_msg(self._reader.lookup(settings.base_frame, frame_id))
+        except ImportError:
+            self._node.get_logger().warning(NO_TF, once=True)
+            return settings.mounting(camera)
+        except (LookupError, ValueError) as err:
             self._node.get_logger().warning(
-                f"the camera's place in {base_frame} is not known: {err}",
+                f"the camera's place in {settings.base_frame} is not known: {err}",
                 throttle_duration_sec=LOG_SECONDS,
             )
             return None
 
+    def show(self, frame_id: str, floor_frame: str, mounting: Mounting) -> None:
+        """Publish where a floor frame is below a camera; without tf2_ros, say how to."""
+        if self._shown.get(floor_frame) == mounting:
+            return
+        self._shown[floor_frame] = mounting
+        optical_T_floor = inverse(mounting.floor_T_optical)
+        place, turn = optical_T_floor[:3, 3].tolist(), quaternion(optical_T_floor)
+        try:
+            self._writer = self._writer or TfWriter(self._node)
+            self._writer.send(frame_id, floor_frame, place, turn)
+            return
+        except ImportError:  # then a person has to
+            pass
+        numbers = zip(('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw'), (*place, *turn), strict=True)
+        arguments = ' '.join(f'--{name} {value:.5f}' for name, value in numbers)
+        self._node.get_logger().info(
+            f'scan is in {floor_frame}, which TF does not know without tf2_ros; publish it by: '
+            f'ros2 run tf2_ros static_transform_publisher {arguments} --frame-id {frame_id} '
+            f'--child-frame-id {floor_frame}'
+        )
+
 
 def mounting_from_msg(transform: Any) -> Mounting:
     """
-    Read a geometry_msgs/Transform from a frame on the floor to an optical frame.
+    Read a geometry_msgs/Transform from an optical frame to a frame on the floor.
 
     :raises ValueError: it is no transform, or the camera is not above the floor.
     """
     t, q = transform.translation, transform.rotation
-    floor_T_optical = matrix((t.x, t.y, t.z), np.array([q.x, q.y, q.z, q.w]))
-    return Mounting.from_transform(floor_T_optical)
+    return Mounting.from_transform(matrix((t.x, t.y, t.z), (q.x, q.y, q.z, q.w)))

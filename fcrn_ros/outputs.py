@@ -9,11 +9,12 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
-from std_msgs.msg import Header
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
+from std_msgs.msg import Float32, Header
 
 from fcrn_ros import messages
 from fcrn_ros.colormap import colored_depth
+from fcrn_ros.settings import Settings
 from fcrn_ros.surroundings import Surroundings
 
 
@@ -31,16 +32,12 @@ class Output:
 
     :param type: of its messages.
     :param build: makes a message of a header and the surroundings.
-    :param ready: whether there is what the message needs.
+    :param lacks: says what is missing for the message; '' where nothing is.
     """
 
     type: type
     build: Callable[[Header, Surroundings], Any]
-    ready: Callable[[Surroundings], bool] = lambda s: True
-
-
-def _has_camera(s: Surroundings) -> bool:
-    return s.front.camera is not None
+    lacks: Callable[[Surroundings], str] = Surroundings.lacks_nothing
 
 
 def _depth(header: Header, s: Surroundings) -> Image:
@@ -64,14 +61,53 @@ def _confidence(header: Header, s: Surroundings) -> Image:
     return messages.confidence_to_msg(header, s.front.confidence)
 
 
+def _scan(header: Header, s: Surroundings) -> LaserScan:
+    sweep, settings = s.sweep, s.settings
+    frame = scan_frame(header.frame_id, settings)
+    return messages.scan_to_msg(
+        Header(stamp=header.stamp, frame_id=frame),
+        s.scan,
+        sweep.angle_min,
+        sweep.angle_increment,
+        settings.min_range,
+        settings.scan_range_max,
+    )
+
+
+def scan_frame(optical_frame: str, settings: Settings) -> str:
+    """Return the frame of the scan of an image's frame."""
+    floor = f'{optical_frame.removesuffix("_optical_frame")}_floor'
+    return settings.scan_frame or settings.base_frame or floor
+
+
 OUTPUTS = {
     'depth/image_raw': Output(Image, _depth),
-    'depth/camera_info': Output(CameraInfo, _camera_info, _has_camera),
-    'color/image_raw': Output(Image, lambda h, s: messages.color_to_msg(h, s.front.color)),
-    'color/camera_info': Output(CameraInfo, _camera_info, _has_camera),
-    'points': Output(PointCloud2, lambda h, s: messages.points_to_msg(h, s.points), _has_camera),
+    'depth/image_raw/compressedDepth': Output(
+        CompressedImage, lambda h, s: messages.compressed_depth_to_msg(h, s.front.depth)
+    ),
+    'depth/camera_info': Output(CameraInfo, _camera_info, Surroundings.lacks_camera),
     'depth/image_color': Output(Image, _image_color),
-    'confidence/image_raw': Output(Image, _confidence, lambda s: s.front.confidence is not None),
+    'depth_scale': Output(
+        Float32,
+        lambda h, s: messages.scale_to_msg(s.front.scale.factor),
+        Surroundings.lacks_camera,
+    ),
+    'confidence/image_raw': Output(Image, _confidence, Surroundings.lacks_confidence),
+    'color/image_raw': Output(Image, lambda h, s: messages.color_to_msg(h, s.front.color)),
+    'color/image_raw/compressed': Output(
+        CompressedImage, lambda h, s: messages.compressed_color_to_msg(h, s.front.color)
+    ),
+    'color/camera_info': Output(CameraInfo, _camera_info, Surroundings.lacks_camera),
+    'points': Output(
+        PointCloud2, lambda h, s: messages.points_to_msg(h, s.points), Surroundings.lacks_camera
+    ),
+    'points/marking': Output(
+        PointCloud2, lambda h, s: messages.points_to_msg(h, s.marking), Surroundings.lacks_floor
+    ),
+    'points/clearing': Output(
+        PointCloud2, lambda h, s: messages.points_to_msg(h, s.clearing), Surroundings.lacks_camera
+    ),
+    'scan': Output(LaserScan, _scan, Surroundings.lacks_scan),
 }
 
 
@@ -98,9 +134,17 @@ class Outputs:
         """Return the topics that somebody listens to."""
         return [t for t, p in self._publishers.items() if p.get_subscription_count() > 0]
 
-    def publish(self, header: Header, surroundings: Surroundings) -> None:
-        """Publish one image's products on every topic that somebody listens to."""
+    def publish(self, header: Header, surroundings: Surroundings) -> dict[str, str]:
+        """
+        Publish one image's products on every topic that somebody listens to.
+
+        :return: topics that somebody listens to in vain, each with what it lacks.
+        """
+        lacking = {}
         for topic in self.wanted():
             output = OUTPUTS[topic]
-            if output.ready(surroundings):
+            if lacks := output.lacks(surroundings):
+                lacking[topic] = lacks
+            else:
                 self._publishers[topic].publish(output.build(header, surroundings))
+        return lacking

@@ -70,7 +70,8 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
     own = {name: good.pop(name) for name in list(good) if '.' in name}
     settings = Settings(**good, own=own)
     _require_names(settings.cameras)
-    settings.options()
+    for part in (settings.options, settings.obstacle_band, settings.scan_limits):
+        part()  # what does not go together is refused
     return settings
 
 

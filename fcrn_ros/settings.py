@@ -15,8 +15,10 @@ from fcrn_ros.engine import BACKENDS, PRECISIONS, Request
 from fcrn_ros.engine.supply import BUILDS
 from fcrn_ros.image import DEPTH_ENCODINGS
 from fcrn_ros.mounting import Mounting
-from fcrn_ros.pipeline import RESOLUTIONS, VIEWS, Options
+from fcrn_ros.obstacles import Band
+from fcrn_ros.options import RESOLUTIONS, VIEWS, Options
 from fcrn_ros.scale import SCALES
+from fcrn_ros.sweep import ScanLimits
 
 # what each of several cameras may have a value of its own of
 OWN = ('camera_height', 'camera_pitch', 'camera_roll')
@@ -53,6 +55,15 @@ class Settings:
     min_range: float = 0.3
     max_range: float = 10.0
     min_confidence: float = 0.0
+    edge_filter: float = 1.0
+    voxel_size: float = 0.0
+    obstacle_min_height: float = 0.15
+    obstacle_max_height: float = 2.0
+    obstacle_depth_error: float = 0.1
+    scan_min_height: float = 0.1
+    scan_max_height: float = 1.0
+    scan_range_max: float = 4.0
+    scan_frame: str = ''
     max_rate: float = 0.0
     stale_after: float = 0.0
     colormap: str = 'turbo'
@@ -64,6 +75,23 @@ class Settings:
             self.own.get(f'{camera}.{name}', getattr(self, name)) for name in OWN
         )
         return Mounting(height, pitch, roll) if height > 0 else None
+
+    def obstacle_band(self) -> Band:
+        """
+        Return the heights of what ``points/marking`` has.
+
+        :raises ValueError: they are not in order.
+        """
+        return Band(self.obstacle_min_height, self.obstacle_max_height, self.obstacle_depth_error)
+
+    def scan_limits(self) -> ScanLimits:
+        """
+        Return what ``scan`` looks at.
+
+        :raises ValueError: the heights or the ranges are not in order.
+        """
+        band = Band(self.scan_min_height, self.scan_max_height, self.obstacle_depth_error)
+        return ScanLimits(band, self.min_range, self.scan_range_max)
 
     def options(self) -> Options:
         """
@@ -191,6 +219,41 @@ PARAMETERS: dict[str, Parameter] = {
     'max_range': Parameter('Farther depth is +Inf [m].', low=0.1, high=1000.0),
     'min_confidence': Parameter(
         'Points of a lower confidence are left out of the cloud; 0 keeps all.', low=0.0, high=1.0
+    ),
+    'edge_filter': Parameter(
+        'How eagerly points between an object and what is behind it are left out of clouds and '
+        'scan; 0 keeps all.',
+        high=10.0,
+    ),
+    'voxel_size': Parameter(
+        'points/marking and points/clearing have one point for each cube of this edge [m]; 0 '
+        'keeps every point.',
+        high=1.0,
+    ),
+    'obstacle_min_height': Parameter(
+        'The lowest point above the floor that points/marking has [m].', low=-10.0, high=10.0
+    ),
+    'obstacle_max_height': Parameter(
+        'The highest point above the floor that points/marking has [m].', low=-10.0, high=100.0
+    ),
+    'obstacle_depth_error': Parameter(
+        'Share by which depth may be too small without lifting floor into points/marking or scan; '
+        'it raises the lowest obstacle by this share of its depth below the camera.',
+        high=0.9,
+    ),
+    'scan_min_height': Parameter(
+        'The lowest point above the floor that scan sees [m].', low=-10.0, high=10.0
+    ),
+    'scan_max_height': Parameter(
+        'The highest point above the floor that scan sees [m].', low=-10.0, high=100.0
+    ),
+    'scan_range_max': Parameter(
+        'Up to which scan says that nothing is there [m].', low=0.1, high=1000.0
+    ),
+    'scan_frame': Parameter(
+        "scan's frame, on the floor, x ahead and z up; empty is base_frame where that is given, "
+        "else the image's frame with _floor in place of _optical_frame.",
+        live=False,
     ),
     'max_rate': Parameter('Frames per second at most; 0 is no limit.', low=0.0, high=1000.0),
     'stale_after': Parameter(

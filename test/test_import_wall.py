@@ -20,6 +20,10 @@ ROS = ('rclpy', 'sensor_msgs', 'std_msgs', 'builtin_interfaces', 'diagnostic_msg
 NEED_ROS = {
     'node',
     'frames',
+    'stream',
+    'mountings',
+    'tf',
+    'security',
     'messages',
     'diagnostics',
     'inputs',
@@ -35,17 +39,37 @@ WITHOUT_TORCH = (
     'cli',
     'cloud',
     'colormap',
+    'depth_frame',
+    'edges',
     'engine',
+    'field',
+    'flicker',
+    'ground',
+    'ground_scale',
     'health',
     'image',
+    'lens',
     'model.weights',
+    'mounting',
+    'obstacles',
+    'optics',
+    'options',
+    'parameter_files',
     'parameters',
     'pipeline',
     'recording',
     'rvl',
     'scale',
+    'scale_keeper',
+    'scan',
+    'settings',
     'share',
     'sources',
+    'surroundings',
+    'sweep',
+    'transforms',
+    'views',
+    'voxels',
     'worker',
 )
 BLOCKER = """
@@ -215,7 +239,17 @@ def test_tensorrt_is_imported_nowhere():
 
 
 def test_rclpy_is_imported_in_the_shell_alone():
-    allowed = {'node', 'frames', 'parameters', 'inputs', 'outputs', 'bench.end_to_end'}
+    allowed = {
+        'node',
+        'frames',
+        'stream',
+        'mountings',
+        'tf',
+        'inputs',
+        'outputs',
+        'parameters',
+        'bench.end_to_end',
+    }
     found = {n for n, path in _modules().items() if 'rclpy' in _imports(path)}
     outside = {n for n in found - allowed if n.partition('.')[0] not in ('demo', 'doctor')}
     assert outside == set()

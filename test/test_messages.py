@@ -3,6 +3,7 @@
 import math
 import struct
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,19 +14,31 @@ pytest.importorskip('sensor_msgs.msg', reason='needs the ROS 2 message package s
 from builtin_interfaces.msg import Time  # noqa: E402
 from sensor_msgs.msg import PointField  # noqa: E402
 
-from fcrn_ros import messages, parameters  # noqa: E402
 from fcrn_ros.camera import Camera  # noqa: E402
-from fcrn_ros.image import depth_from_msg, rgb_from_msg  # noqa: E402
+from fcrn_ros.image import (  # noqa: E402
+    depth_from_compressed,
+    depth_from_msg,
+    rgb_from_compressed,
+    rgb_from_msg,
+)
 from fcrn_ros.messages import (  # noqa: E402
     camera_info_to_msg,
     color_to_msg,
+    compressed_color_to_msg,
+    compressed_depth_to_msg,
     confidence_to_msg,
     depth_to_msg,
     header_of,
     points_to_msg,
+    scale_to_msg,
+    scan_to_msg,
 )
+from fcrn_ros.recording import opened  # noqa: E402
+from fcrn_ros.settings import PARAMETERS  # noqa: E402
 
 HEADER = header_of(Time(sec=12, nanosec=345678901), 'camera_optical_frame')
+# [m]; at 65 m float32 rounds the millimetres by 0.002 mm, and the metres read back by 0.004 mm
+HALF_MILLIMETRE = 0.000506
 
 
 def _depth():
@@ -83,7 +96,7 @@ def test_depth_survives_the_round_trip(metres):
     depth = np.array(metres, np.float32).reshape(2, 3)
     assert np.array_equal(depth_from_msg(depth_to_msg(HEADER, depth)), depth)
     found = depth_from_msg(depth_to_msg(HEADER, depth, '16UC1'))
-    assert np.abs(found - depth).max() <= 0.000501
+    assert np.abs(found - depth).max() <= HALF_MILLIMETRE
 
 
 def test_unknown_encoding_is_refused():
@@ -91,8 +104,9 @@ def test_unknown_encoding_is_refused():
         depth_to_msg(HEADER, _depth(), '64FC1')
 
 
-def test_encodings_are_those_of_the_parameter():
-    assert messages.DEPTH_ENCODINGS == parameters.DEPTH_ENCODINGS
+@pytest.mark.parametrize('encoding', PARAMETERS['depth_encoding'].choices)
+def test_every_encoding_of_the_parameter_is_written(encoding):
+    assert depth_to_msg(HEADER, _depth(), encoding).encoding == encoding
 
 
 def test_colour_is_rgb8():
@@ -123,6 +137,133 @@ def test_message_does_not_share_the_arrays_memory():
     message = depth_to_msg(HEADER, depth)
     depth[:] = 7
     assert _values(message, 'f')[0] == 1.5
+
+
+# Compressed images
+
+MILLIMETRES = [[1500, 0, 0], [250, 65535, 0]]  # of _depth()
+
+
+def _colors():
+    """Return (16, 40, 3) uint8: left half red 200, green 100, blue 20, right half 10, 60, 240."""
+    color = np.empty((16, 40, 3), np.uint8)
+    color[:, :20], color[:, 20:] = (200, 100, 20), (10, 60, 240)
+    return color
+
+
+def test_compressed_depth_is_a_header_of_12_bytes_and_a_png():
+    message = compressed_depth_to_msg(HEADER, _depth())
+    assert message.header == HEADER and message.format == '16UC1; compressedDepth png'
+    data = bytes(message.data)
+    assert struct.unpack('<iff', data[:12]) == (0, 0, 0)
+    assert data[12:20] == b'\x89PNG\r\n\x1a\n'
+
+
+def test_compressed_depth_is_16_bit_grey_in_millimetres():
+    """65.535 m is the last that fits; NaN, +Inf and 80 m are 0."""
+    data = np.frombuffer(compressed_depth_to_msg(HEADER, _depth()).data, np.uint8)
+    width, height, bits, color = struct.unpack('>IIBB', data[28:38].tobytes())
+    assert (width, height, bits, color) == (3, 2, 16, 0)
+    assert cv2.imdecode(data[12:], cv2.IMREAD_UNCHANGED).tolist() == MILLIMETRES
+
+
+def test_compressed_depth_holds_the_raw_16uc1_image():
+    depth = np.linspace(-1, 70, 7 * 11, dtype=np.float32).reshape(7, 11)
+    depth[3, 2:5] = math.nan, math.inf, -math.inf
+    data = np.frombuffer(compressed_depth_to_msg(HEADER, depth).data, np.uint8)
+    raw = depth_to_msg(HEADER, depth, '16UC1')
+    assert cv2.imdecode(data[12:], cv2.IMREAD_UNCHANGED).tobytes() == bytes(raw.data)
+
+
+@given(st.lists(st.floats(0.0078125, 65.5, width=32), min_size=6, max_size=6))
+def test_compressed_depth_survives_the_round_trip(metres):
+    depth = np.array(metres, np.float32).reshape(2, 3)
+    found = depth_from_compressed(compressed_depth_to_msg(HEADER, depth))
+    assert np.abs(found - depth).max() <= HALF_MILLIMETRE
+
+
+def test_what_is_not_known_comes_back_as_nan():
+    found = depth_from_compressed(compressed_depth_to_msg(HEADER, _depth()))
+    assert np.isnan(found[0, 1:]).all() and np.isnan(found[1, 2])
+
+
+def test_size_that_a_png_cannot_hold_is_refused():
+    """OpenCV's PNG goes to 1,000,000 columns."""
+    with pytest.raises(ValueError, match='image is 1000001x1; expected a size that a .png'):
+        compressed_depth_to_msg(HEADER, np.ones((1, 1_000_001), np.float32))
+
+
+def test_compressed_colour_is_an_ordinary_jpeg():
+    """OpenCV reads BGR: blue first."""
+    message = compressed_color_to_msg(HEADER, _colors())
+    assert message.header == HEADER and message.format == 'rgb8; jpeg compressed bgr8'
+    assert bytes(message.data[:3]) == b'\xff\xd8\xff'
+    bgr = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert bgr.shape == (16, 40, 3)
+    np.testing.assert_allclose(bgr[8, 3].astype(int), (20, 100, 200), atol=3)
+
+
+def test_compressed_colour_survives_the_round_trip():
+    found = rgb_from_compressed(compressed_color_to_msg(HEADER, _colors()))
+    np.testing.assert_allclose(found[:, ::39].astype(int), _colors()[:, ::39], atol=3)
+
+
+def test_lower_quality_is_smaller():
+    noise = np.random.default_rng(3).integers(0, 256, (48, 64, 3), np.uint8)
+    sizes = [len(compressed_color_to_msg(HEADER, noise, q).data) for q in (20, 60, 95)]
+    assert sizes == sorted(sizes) and sizes[0] < sizes[-1] / 2
+    assert len(compressed_color_to_msg(HEADER, noise).data) == sizes[-1]
+
+
+@pytest.mark.parametrize('quality', [0, 101])
+def test_quality_out_of_range_is_refused(quality):
+    with pytest.raises(ValueError, match=f'JPEG quality is {quality}; expected 1 to 100'):
+        compressed_color_to_msg(HEADER, _colors(), quality)
+
+
+def test_size_that_a_jpeg_cannot_hold_is_refused():
+    """Of the standard's 65535 columns libjpeg takes 65500."""
+    with pytest.raises(ValueError, match='image is 65501x1; expected a size that a .jpg'):
+        compressed_color_to_msg(HEADER, np.zeros((1, 65501, 3), np.uint8))
+
+
+@pytest.fixture(scope='module')
+def recorded(data_folder):
+    """Return the first compressed depth and colour of a recording, by topic's last name."""
+    bag = data_folder / 'bags' / 'kitchen_compressed_mcap'
+    if not bag.is_dir():
+        pytest.skip(f'needs the recording {bag}')
+    found = {}
+    with opened(bag) as reader:
+        for connection, _, data in reader.messages():
+            kind = connection.topic.rpartition('/')[2]
+            if kind in ('compressed', 'compressedDepth') and kind not in found:
+                found[kind] = reader.deserialize(data, connection.msgtype)
+            if len(found) == 2:
+                return found
+    raise AssertionError(f'{bag} has only {list(found)}')
+
+
+def test_compressed_depth_has_the_layout_of_a_recorded_one(recorded):
+    """Format, header, and the PNG's signature and size: all but the compressed pixels."""
+    theirs = recorded['compressedDepth']
+    ours = compressed_depth_to_msg(HEADER, depth_from_compressed(theirs))
+    assert ours.format == theirs.format
+    assert bytes(ours.data[:45]) == bytes(theirs.data[:45])
+    pixels = [
+        cv2.imdecode(np.frombuffer(m.data, np.uint8)[12:], cv2.IMREAD_UNCHANGED)
+        for m in (ours, theirs)
+    ]
+    np.testing.assert_array_equal(pixels[0], np.where(pixels[1] == 65535, 0, pixels[1]))
+
+
+def test_compressed_colour_has_the_layout_of_a_recorded_one(recorded):
+    theirs = recorded['compressed']
+    color = rgb_from_compressed(theirs)
+    ours = compressed_color_to_msg(HEADER, color)
+    assert ours.format == theirs.format
+    assert bytes(ours.data[:11]) == bytes(theirs.data[:11])  # up to JFIF's name
+    assert np.abs(rgb_from_compressed(ours).astype(int) - color).mean() < 1
 
 
 # Camera
@@ -208,6 +349,77 @@ def test_cloud_with_a_hole_is_not_dense():
     assert points_to_msg(HEADER, points).is_dense is False
 
 
+def test_cloud_with_only_a_bad_x_is_not_dense():
+    points = _points()
+    points[0, 1, 0] = math.inf
+    assert points_to_msg(HEADER, points).is_dense is False
+
+
+def test_cloud_without_rows_has_height_1():
+    """Points 1, 3 and 4 of the organised cloud; z is one more."""
+    points = _points().reshape(6, 4)[[1, 3, 4]]
+    message = points_to_msg(HEADER, points)
+    assert (message.height, message.width, message.row_step) == (1, 3, 48)
+    assert message.is_dense is True and bytes(message.data) == points.tobytes()
+    assert struct.unpack_from('<fffI', bytes(message.data), 16) == (40, -4, 4, 0x00102030)
+    points[2, :3] = math.nan
+    assert points_to_msg(HEADER, points).is_dense is False
+
+
+def test_empty_cloud_is_dense_and_has_its_fields():
+    message = points_to_msg(HEADER, np.empty((0, 4), np.float32))
+    assert (message.height, message.width, message.row_step) == (1, 0, 0)
+    assert message.point_step == 16 and len(message.fields) == 4
+    assert message.is_dense is True and len(message.data) == 0
+
+
+# Scan and scale
+
+
+def _scan(ranges):
+    return scan_to_msg(HEADER, np.array(ranges, np.float32), -0.5, 0.25, 0.375, 10.0)
+
+
+def test_scan_ends_at_the_last_ranges_angle():
+    """-0.5 rad and four steps of 0.25 rad: 0.5 rad."""
+    message = _scan([1, 2, math.inf, math.nan, -math.inf])
+    assert message.header == HEADER
+    assert (message.angle_min, message.angle_max, message.angle_increment) == (-0.5, 0.5, 0.25)
+    assert (message.range_min, message.range_max) == (0.375, 10)
+    assert message.time_increment == message.scan_time == 0 and not message.intensities
+
+
+def test_scan_keeps_inf_and_nan():
+    ranges = list(_scan([1, 2.5, math.inf, math.nan, -math.inf]).ranges)
+    assert ranges[:3] == [1, 2.5, math.inf]
+    assert math.isnan(ranges[3]) and ranges[4] == -math.inf
+
+
+def test_scan_of_one_range_has_one_angle():
+    message = _scan([4])
+    assert message.angle_max == message.angle_min == -0.5 and list(message.ranges) == [4]
+
+
+def test_scan_reads_a_reversed_view_in_its_order():
+    """A column-wise minimum turned round is not contiguous in memory."""
+    ranges = np.arange(1, 6, dtype=np.float32)[::-1]
+    assert list(scan_to_msg(HEADER, ranges, 0.0, 0.1, 0.0, 9.0).ranges) == [5, 4, 3, 2, 1]
+
+
+@pytest.mark.parametrize('shape', [(0,), (2, 3)])
+def test_scan_of_another_shape_is_refused(shape):
+    with pytest.raises(ValueError, match=rf'shape \({shape[0]}.*expected \(n,\) of at least 1'):
+        scan_to_msg(HEADER, np.ones(shape, np.float32), 0.0, 0.1, 0.0, 9.0)
+
+
+def test_scale_is_the_factor():
+    assert scale_to_msg(1.25).data == 1.25
+    assert math.isnan(scale_to_msg(math.nan).data)
+
+
+# On the wire
+
+
 def test_messages_can_be_serialised():
     """The message's own types are right: DDS takes them."""
     serialisation = pytest.importorskip('rclpy.serialization', reason='needs rclpy')
@@ -215,6 +427,11 @@ def test_messages_can_be_serialised():
         depth_to_msg(HEADER, _depth()),
         camera_info_to_msg(HEADER, CAMERA),
         points_to_msg(HEADER, _points()),
+        points_to_msg(HEADER, np.empty((0, 4), np.float32)),
+        compressed_depth_to_msg(HEADER, _depth()),
+        compressed_color_to_msg(HEADER, _colors()),
+        _scan([1, 2.5, math.inf]),
+        scale_to_msg(0.75),
     ):
         data = serialisation.serialize_message(message)
         assert serialisation.deserialize_message(data, type(message)) == message

@@ -22,7 +22,8 @@ from ros_graph import (
 
 from fcrn_ros.camera import Camera
 from fcrn_ros.model.weights import find_model, shipped_models
-from fcrn_ros.pipeline import DepthPipeline, Options
+from fcrn_ros.options import Options
+from fcrn_ros.pipeline import DepthPipeline
 from fcrn_ros.recording import read_bag
 
 pytestmark = pytest.mark.ros
@@ -90,6 +91,7 @@ def parameters(tiny_model, pipeline):
         'model': tiny_model,
         'backend': 'torch',
         'precision': 'fp32',
+        'edge_filter': 0.0,
         'min_range': pipeline.options.min_range,
         'max_range': pipeline.options.max_range,
     }

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from fcrn_ros import parameters
+from fcrn_ros.options import Options
 from fcrn_ros.parameters import checked, settings_from
-from fcrn_ros.pipeline import Options
 from fcrn_ros.settings import PARAMETERS, Settings
 
 DEFAULTS = {name: getattr(Settings(), name) for name in PARAMETERS}
