@@ -13,7 +13,18 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from fcrn_ros import __version__
-from fcrn_ros.commands import bench, build, demo, doctor, evaluate, export, models, train
+from fcrn_ros.commands import (
+    bench,
+    build,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    models,
+    nav2,
+    train,
+    view,
+)
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -62,7 +73,9 @@ COMMANDS = {
     'build': build,
     'train': train,
     'evaluate': evaluate,
+    'nav2': nav2,
     'bench': bench,
+    'view': view,
 }
 
 if __name__ == '__main__':

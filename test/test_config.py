@@ -1,6 +1,5 @@
 """The files of config/: they parse, and they keep to what their readers require."""
 
-import copy
 import math
 import re
 import xml.etree.ElementTree as ElementTree
@@ -9,12 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fcrn_ros import parameters
+from fcrn_ros import parameter_files, parameters
+from fcrn_ros.cli import main
+from fcrn_ros.navigation.contract import Facts, check
+from fcrn_ros.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / 'config'
-OBSTACLE_LAYERS = ('obstacle_layer', 'voxel_layer')
-LAYERS = (*OBSTACLE_LAYERS, 'stvl_layer')
+LAYERS = ('obstacle_layer', 'voxel_layer', 'stvl_layer')
 SHARED_MEMORY = 64 * 1024 * 1024
 
 
@@ -27,77 +28,21 @@ def _sources(layer):
     return {name: layer[name] for name in layer['observation_sources'].split()}
 
 
-def _source_problems(source):
-    """Return what a Nav2 obstacle source has wrong; `facts` are those of nav2_costmap_2d."""
-    problems = []
-    if source.get('data_type') != 'PointCloud2':
-        problems.append('data_type is not PointCloud2')
-    if source.get('topic') != '/points':
-        problems.append('topic is not /points')
-    if not source.get('max_obstacle_height', 0.0) > 0:
-        problems.append('max_obstacle_height is not set')
-    if source.get('marking') == source.get('clearing'):
-        problems.append('marks and clears, or neither')
-    low = source.get('min_obstacle_height', 0.0)
-    if source.get('marking') and not low >= 0.1:
-        problems.append('marks the floor')
-    if source.get('clearing') and not low < 0:
-        problems.append('the floor does not clear')
-    return problems
+def test_costmap_is_what_fcrn_nav2_writes_for_the_demo(capsys):
+    """Else: fcrn nav2 --layer all --bag demo/room --height 1.25 --pitch 11 --out (this file)."""
+    bag = str(ROOT / 'demo' / 'room')
+    assert main(['nav2', '--layer', 'all', '--bag', bag, '--height', '1.25', '--pitch', '11']) == 0
+    assert capsys.readouterr().out == (CONFIG / 'nav2_costmap.yaml').read_text()
 
 
-def _range_problems(layer):
-    """Return what is wrong with how far a layer marks and clears."""
-    problems = []
-    for name, source in _sources(layer).items():
-        if 'raytrace_max_range' not in source or 'obstacle_max_range' not in source:
-            problems.append(f'{name}: a range is not set')
-        elif source['raytrace_max_range'] < source['obstacle_max_range']:
-            problems.append(f'{name}: marks farther than it clears')
-    return problems
-
-
-def _layer_problems(layer):
-    """Return all that is wrong with a layer, by source."""
-    sources = _sources(layer)
-    problems = [f'{n}: {p}' for n, s in sources.items() for p in _source_problems(s)]
-    for job in ('marking', 'clearing'):
-        if not any(source.get(job) for source in sources.values()):
-            problems.append(f'no source is {job}')
-    if layer['plugin'].startswith('nav2_costmap_2d'):
-        if not layer.get('max_obstacle_height', 0.0) > 0:
-            problems.append('max_obstacle_height is not set')
-        problems += _range_problems(layer)
-    return problems
-
-
-@pytest.mark.parametrize('name', LAYERS)
-def test_costmap_layer_keeps_the_contracts(name):
-    assert _layer_problems(_costmap()[name]) == []
-
-
-@pytest.mark.parametrize(
-    ('source', 'key', 'value', 'problem'),
-    [
-        ('depth_mark', 'data_type', 'LaserScan', 'data_type'),
-        ('depth_mark', 'max_obstacle_height', 0.0, 'max_obstacle_height'),
-        ('depth_mark', 'min_obstacle_height', 0.0, 'marks the floor'),
-        ('depth_mark', 'clearing', True, 'marks and clears'),
-        ('depth_clear', 'min_obstacle_height', 0.2, 'the floor does not clear'),
-        ('depth_clear', 'raytrace_max_range', 3.0, 'marks farther than it clears'),
-        ('depth_clear', 'topic', 'points', 'topic'),
-    ],
-)
-def test_the_checker_sees_a_broken_layer(source, key, value, problem):
-    layer = copy.deepcopy(_costmap()['voxel_layer'])
-    layer[source][key] = value
-    found = _layer_problems(layer)
-    assert any(p.startswith(source) and problem in p for p in found), found
+def test_costmap_keeps_the_contracts():
+    document = yaml.safe_load((CONFIG / 'nav2_costmap.yaml').read_text())
+    assert check(document, Facts(camera_height=1.25)) == []
 
 
 @pytest.mark.parametrize('name', LAYERS)
 def test_costmap_ranges_lie_inside_those_of_the_node(name):
-    node = parameters.Settings()
+    node = Settings()
     for source in _sources(_costmap()[name]).values():
         near = source.get('obstacle_min_range', source.get('min_z', node.min_range))
         far = [source[k] for k in ('obstacle_max_range', 'obstacle_range', 'max_z') if k in source]
@@ -117,33 +62,16 @@ def test_costmap_uses_one_of_the_layers():
     assert all(name in costmap for name in costmap['plugins'])
 
 
-@pytest.mark.parametrize('name', OBSTACLE_LAYERS)
-def test_expected_update_rate_is_a_period_that_a_slow_computer_keeps(name):
-    """1 s: a node of one frame per second is just in time."""
-    for source in _sources(_costmap()[name]).values():
-        assert source['expected_update_rate'] == 1.0
+def test_stvl_frustum_is_inside_the_demo_cameras_view():
+    """
+    640x480, f 568, axis at (323.5, 236): 316 px to the right and 236.5 px up are the shorter ones.
 
-
-def test_voxel_grid_holds_the_camera():
-    """16 voxels of 0.125 m from 0 m reach to 2 m; the demo's camera is at 1.25 m."""
-    layer = _costmap()['voxel_layer']
-    assert layer['z_voxels'] <= 16
-    top = layer['origin_z'] + layer['z_voxels'] * layer['z_resolution']
-    assert top == 2.0
-    assert layer['origin_z'] < 1.25 < top
-
-
-def test_stvl_frustum_is_the_demo_cameras():
-    """640x480, f 568: 2 atan(320 / 568) = 1.0261 and 2 atan(240 / 568) = 0.7996."""
+    The layer widens the horizontal angle by the cosine of half of the vertical one: 2 atan(316 /
+    568 cos(0.3946)) = 0.9489, and 2 atan(236.5 / 568) = 0.7891.
+    """
     source = _costmap()['stvl_layer']['depth_clear']
-    assert source['horizontal_fov_angle'] == pytest.approx(2 * math.atan(320 / 568), abs=1e-4)
-    assert source['vertical_fov_angle'] == pytest.approx(2 * math.atan(240 / 568), abs=1e-4)
-    assert source['max_z'] >= _costmap()['stvl_layer']['depth_mark']['obstacle_range']
-
-
-def test_stvl_clearing_source_has_no_update_rate():
-    """STVL never counts a source that only clears as updated: the costmap would stay stale."""
-    assert _costmap()['stvl_layer']['depth_clear']['expected_update_rate'] == 0.0
+    assert source['horizontal_fov_angle'] == pytest.approx(0.9489, abs=1e-4)
+    assert source['vertical_fov_angle'] == pytest.approx(0.7891, abs=1e-4)
 
 
 @pytest.mark.ros
@@ -237,16 +165,16 @@ def test_fast_dds_profile_uses_its_own_transports():
 
 
 def test_depth_yaml_is_up_to_date():
-    """Else: python -m fcrn_ros.parameters."""
-    assert (CONFIG / 'depth.yaml').read_text() == parameters.to_yaml()
+    """Else: python -m fcrn_ros.parameter_files."""
+    assert (CONFIG / 'depth.yaml').read_text() == parameter_files.to_yaml()
 
 
 def test_depth_yaml_sets_every_parameter_to_its_default():
     values = yaml.safe_load((CONFIG / 'depth.yaml').read_text())['/**']['ros__parameters']
-    assert parameters.settings_from(values) == parameters.Settings()
+    assert parameters.settings_from(values) == Settings()
     assert list(values) == list(parameters.PARAMETERS)
 
 
 def test_parameter_table_is_up_to_date():
-    """Else: python -m fcrn_ros.parameters."""
-    assert (ROOT / 'docs' / 'parameters.md').read_text() == parameters.to_markdown()
+    """Else: python -m fcrn_ros.parameter_files."""
+    assert (ROOT / 'docs' / 'parameters.md').read_text() == parameter_files.to_markdown()
