@@ -2,9 +2,9 @@
 How a camera is held above the floor.
 
 Convention: the floor frame has its origin on the floor, x ahead, y to the left, z up (REP 103);
-the optical frame has x right, y down, z ahead. floor_R_optical = Rz(yaw) Ry(pitch) Rx(roll) B, where B
-takes the optical axes to the body's: (x, y, z) -> (z, -x, -y). A positive pitch looks down, a
-positive roll leans to the right, a positive yaw looks to the left [rad].
+the optical frame has x right, y down, z ahead. floor_R_optical = Rz(yaw) Ry(pitch) Rx(roll) B,
+where B takes the optical axes to the body's: (x, y, z) -> (z, -x, -y). A positive pitch looks
+down, a positive roll leans to the right, a positive yaw looks to the left [rad].
 
 Worked number: a camera 1 m above the floor that looks down by 30 degrees sees the floor on its
 axis at 1 / sin(30 deg) = 2 m; that point, (0, 0, 2) in the optical frame, is (1.732, 0, 0) in the
@@ -69,23 +69,15 @@ class Mounting:
             y=y,
         )
 
-    @classmethod
-    def from_up(
-        cls,
-        up: NDArray[np.float64],
-        height: float,
-        yaw: float = 0.0,
-        x: float = 0.0,
-        y: float = 0.0,
-    ) -> Mounting:
+    def turned(self, camera_R_view: NDArray[np.float64]) -> Mounting:
         """
-        Return the mounting of a camera that sees up in a direction; the rest as above.
+        Return the mounting of a view from the camera's place.
 
-        :param up: (3,) float64 of length 1, away from the floor, in the optical frame.
+        :param camera_R_view: (3, 3) float64, from the view's optical frame to the camera's.
         """
-        ahead, left, above = BODY_R_OPTICAL @ up
-        pitch = -math.asin(max(-1.0, min(1.0, float(ahead))))
-        return cls(height, pitch, math.atan2(float(left), float(above)), yaw, x, y)
+        floor_T_view = self.floor_T_optical
+        floor_T_view[:3, :3] = floor_T_view[:3, :3] @ camera_R_view
+        return Mounting.from_transform(floor_T_view)
 
     @property
     def up(self) -> NDArray[np.float64]:

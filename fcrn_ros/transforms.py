@@ -50,6 +50,42 @@ def matrix(translation: Numbers, quaternion: Numbers) -> NDArray[np.float64]:
     return result
 
 
+def quaternion(target_T_source: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """
+    Return the rotation of a transform as x, y, z, w of length 1.
+
+    By the largest of the four (Shepperd, "Quaternion from Rotation Matrix", 1978): q q^T times 4
+    has 1 + trace, and sums and differences of the matrix's elements, beside it.
+    """
+    r = target_T_source[:3, :3]
+    outer = np.array(
+        [
+            [
+                1 + r[0, 0] - r[1, 1] - r[2, 2],
+                r[0, 1] + r[1, 0],
+                r[0, 2] + r[2, 0],
+                r[2, 1] - r[1, 2],
+            ],
+            [
+                r[0, 1] + r[1, 0],
+                1 - r[0, 0] + r[1, 1] - r[2, 2],
+                r[1, 2] + r[2, 1],
+                r[0, 2] - r[2, 0],
+            ],
+            [
+                r[0, 2] + r[2, 0],
+                r[1, 2] + r[2, 1],
+                1 - r[0, 0] - r[1, 1] + r[2, 2],
+                r[1, 0] - r[0, 1],
+            ],
+            [r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], 1 + np.trace(r)],
+        ]
+    )
+    column = outer[:, int(np.argmax(np.diag(outer)))]
+    x, y, z, w = (column / np.linalg.norm(column)).tolist()
+    return x, y, z, w
+
+
 def inverse(target_T_source: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return source_T_target, (4, 4) float64."""
     result = np.eye(4)

@@ -54,11 +54,12 @@ def test_a_transform_gives_its_mounting_back(height, pitch, roll, yaw, x, y):
     assert np.allclose(back.floor_T_optical, mounting.floor_T_optical, atol=1e-6)
 
 
-@given(st.floats(-1.5, 1.5), st.floats(-3.1, 3.1))
-def test_up_and_height_give_pitch_and_roll_back(pitch, roll):
-    mounting = Mounting(0.7, pitch, roll, yaw=0.4, x=0.1, y=-0.2)
-    back = Mounting.from_up(mounting.up, 0.7, 0.4, 0.1, -0.2)
-    assert np.allclose(back.floor_T_optical, mounting.floor_T_optical, atol=1e-6)
+def test_a_view_to_the_right_of_a_level_camera_has_that_yaw():
+    """camera_R_view of 60 degrees to the right: its axis (0, 0, 1) is (0.866, 0, 0.5) there."""
+    c, s = 0.5, math.sqrt(0.75)
+    view = Mounting(1.2, x=0.3).turned(np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]))
+    assert (view.height, view.x, view.pitch) == pytest.approx((1.2, 0.3, 0.0))
+    assert view.yaw == pytest.approx(-math.radians(60))
 
 
 def test_a_rotation_is_one():

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from fcrn_ros.bench.timing import milliseconds, row
 from fcrn_ros.camera import Camera
-from fcrn_ros.cloud import colored_points
+from fcrn_ros.cloud import colored_points, trusted_depth
 from fcrn_ros.engine.threads import half_of_the_cores
 from fcrn_ros.image import rgb_from_compressed, rgb_from_msg
-from fcrn_ros.pipeline import DepthPipeline, Options
+from fcrn_ros.options import Options
+from fcrn_ros.pipeline import DepthPipeline
 
 CAMERA = Camera(640, 480, 525.0, 525.0, 319.5, 239.5)
 LENS = Camera(640, 480, 525.0, 525.0, 319.5, 239.5, 'plumb_bob', (-0.2, 0.05, 0.001, 0.001, 0.0))
@@ -35,7 +36,7 @@ def stage_rows(model: str, repeats: int) -> list[dict[str, Any]]:
             image, (columns, rows_), interpolation=cv2.INTER_AREA
         ),
         'engine': lambda: pipeline.engine.infer(small),
-        'points': lambda: colored_points(frame, 0.3),
+        'points': lambda: colored_points(frame, trusted_depth(frame, 0.3)),
         'pipeline': lambda: pipeline(image, CAMERA),
         'pipeline, distorted lens': lambda: pipeline(image, LENS),
     }
@@ -45,7 +46,7 @@ def stage_rows(model: str, repeats: int) -> list[dict[str, Any]]:
             entry['threads'] = half_of_the_cores()
     pipeline.options = Options(resolution='camera')
     full = pipeline(image, CAMERA)
-    ms = milliseconds(lambda: colored_points(full, 0.3), repeats)
+    ms = milliseconds(lambda: colored_points(full, trusted_depth(full, 0.3)), repeats)
     entries.append(row('points, 640x480', ms))
     return entries + _message_rows(frame, full, repeats)
 
