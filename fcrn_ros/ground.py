@@ -49,6 +49,8 @@ class Ground:
 
     :param up: (3,) float64 of length 1, away from the floor, in the optical frame.
     :param height: of the camera above it, in the depth's metres.
+    :param middle: of the camera above the median of the floor's pixels, which melt upwards into
+        what stands on them: what is to be told from the floor has to rise above this.
     :param evidence: 0..1: share of the image that shows it, by confidence.
     :param spread: standard deviation of its pixels' log heights.
     :param error: estimated standard deviation of the logarithm of ``height``, against the scale of
@@ -57,13 +59,14 @@ class Ground:
 
     up: NDArray[np.float64]
     height: float
+    middle: float
     evidence: float
     spread: float
     error: float
 
     def scaled(self, factor: float) -> Ground:
         """Return the floor of the depth multiplied by a factor."""
-        return replace(self, height=self.height * factor)
+        return replace(self, height=self.height * factor, middle=self.middle * factor)
 
 
 def find_ground(
@@ -170,12 +173,14 @@ def _fit(
     plane = _held_plane(design, height, weight / weight.sum())
     up = np.array([plane[1], plane[2], 1.0])
     length = float(np.linalg.norm(up))
+    distance = float(plane[0]) / length
     if plane[0] <= 0 or length * math.cos(MOST_TILT) > 1:
         return None
     above = np.log(height / np.maximum(plane @ design, 0.1 * plane[0]))
     return Ground(
         up=mounting.floor_R_optical.T @ (up / length),
-        height=float(plane[0]) / length * math.exp(_quantile(above, weight)),
+        height=distance * math.exp(_quantile(above, weight)),
+        middle=distance * math.exp(float(np.median(above))),
         evidence=evidence,
         spread=float(np.std(above)),
         error=_error(evidence),

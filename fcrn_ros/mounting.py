@@ -14,7 +14,7 @@ floor's.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,10 @@ class Mounting:
             x=x,
             y=y,
         )
+
+    def rounded(self) -> Mounting:
+        """Return the mounting to a tenth of a millimetre and of a milliradian, without noise."""
+        return Mounting(*(round(number, 4) for number in astuple(self)))
 
     def turned(self, camera_R_view: NDArray[np.float64]) -> Mounting:
         """

@@ -82,4 +82,4 @@ def mounting_from_msg(transform: Any) -> Mounting:
     :raises ValueError: it is no transform, or the camera is not above the floor.
     """
     t, q = transform.translation, transform.rotation
-    return Mounting.from_transform(matrix((t.x, t.y, t.z), (q.x, q.y, q.z, q.w)))
+    return Mounting.from_transform(matrix((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))).rounded()

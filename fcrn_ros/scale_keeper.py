@@ -75,4 +75,5 @@ class ScaleKeeper:
             return replace(scale, doubt=NO_HEIGHT), None
         correction = self._ground.update(ground, mounting.height, self._time)
         found = ground and ground.scaled(correction.factor)
-        return replace(correction, factor=correction.factor * scale.factor), found
+        doubt = correction.doubt or scale.doubt
+        return replace(correction, factor=correction.factor * scale.factor, doubt=doubt), found

@@ -59,7 +59,7 @@ class Settings:
     voxel_size: float = 0.0
     obstacle_min_height: float = 0.15
     obstacle_max_height: float = 2.0
-    obstacle_depth_error: float = 0.1
+    obstacle_depth_error: float = 0.2
     scan_min_height: float = 0.1
     scan_max_height: float = 1.0
     scan_range_max: float = 4.0

@@ -138,7 +138,7 @@ class Surroundings:
             )
         if ground is None:
             return held.floor_T_optical
-        return on_floor(held.floor_T_optical, ground.up, ground.height)
+        return on_floor(held.floor_T_optical, ground.up, ground.middle)
 
 
 def _joined(clouds: Sequence[Cloud]) -> Cloud:

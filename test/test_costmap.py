@@ -112,9 +112,9 @@ def test_camera_that_looks_down_still_clears_with_all_that_is_marked():
 
 
 def test_lowest_obstacle_is_the_nodes():
-    """(0.15 + 0.1 * 0.5) / 1.1 = 0.182 m: what the node's own band begins to hold."""
+    """(0.15 + 0.2 * 0.5) / 1.2 = 0.208 m: what the node's own band begins to hold."""
     lowest = _plan().eyes[0].lowest
-    assert lowest == 0.182
+    assert lowest == 0.208
     heights = np.array([lowest - 0.002, lowest + 0.002], np.float32)
     assert Settings().obstacle_band().holds(heights, None, 0.5).tolist() == [False, True]
 
@@ -123,7 +123,7 @@ def test_blind_zone_is_said():
     """0.5 m / 0.3333 = 1.5 m; the window is 0.6 wide there, more than the robot's radius."""
     assert _plan().remarks() == [
         'the floor nearer than 1.50 m is not seen (from below the camera); what is lower '
-        'than 0.18 m is not marked'
+        'than 0.21 m is not marked'
     ]
 
 

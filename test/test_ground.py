@@ -149,6 +149,7 @@ def test_the_height_is_that_of_the_upper_fifth():
     shuffled = np.repeat(np.random.default_rng(3).permutation(levels), 3)[:128]
     ground = find_ground(_room(held) * np.exp(shuffled), CAMERA, held)
     assert ground.height == pytest.approx(1.274, rel=0.02)
+    assert ground.middle == pytest.approx(1.2, rel=0.02)
     assert ground.spread == pytest.approx(0.2 / math.sqrt(12), rel=0.2)
 
 
@@ -182,6 +183,7 @@ def test_a_floor_scales_with_its_depth():
     ground = find_ground(_room(), CAMERA, HELD)
     other = ground.scaled(1.5)
     assert other.height == pytest.approx(1.5 * ground.height)
+    assert other.middle == pytest.approx(1.5 * ground.middle)
     assert other.evidence == ground.evidence and other.up is ground.up
 
 

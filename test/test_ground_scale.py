@@ -15,7 +15,7 @@ SURE = PRIOR / 10  # the floor's share is 100 / 101
 
 
 def _ground(height, error=SURE):
-    return Ground(np.array([0.0, -1.0, 0.0]), height, 0.2, 0.01, error)
+    return Ground(np.array([0.0, -1.0, 0.0]), height, height, 0.2, 0.01, error)
 
 
 def _after(scale, ground, seconds, start=0.0, height=1.2):

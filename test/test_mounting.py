@@ -62,6 +62,10 @@ def test_a_view_to_the_right_of_a_level_camera_has_that_yaw():
     assert view.yaw == pytest.approx(-math.radians(60))
 
 
+def test_noise_is_rounded_away():
+    assert Mounting(0.40001, 0.19998, x=-0.30004).rounded() == Mounting(0.4, 0.2, x=-0.3)
+
+
 def test_a_rotation_is_one():
     r = Mounting(1.0, 0.3, -0.2, 0.7).floor_R_optical
     assert np.allclose(r @ r.T, np.eye(3)) and np.linalg.det(r) == pytest.approx(1)

@@ -1,59 +1,127 @@
-"""The stages around the network: decode, preprocess, engine, points, messages."""
+"""The stages around the network: decode, preprocess, engine, scale, products, messages."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from fcrn_ros.bench.timing import milliseconds, row
-from fcrn_ros.camera import Camera
-from fcrn_ros.cloud import colored_points, trusted_depth
+from fcrn_ros.depth_frame import DepthFrame
+from fcrn_ros.edges import flying_pixels
 from fcrn_ros.engine.threads import half_of_the_cores
+from fcrn_ros.flicker import Flicker
+from fcrn_ros.ground import find_ground
 from fcrn_ros.image import rgb_from_compressed, rgb_from_msg
+from fcrn_ros.mounting import Mounting
 from fcrn_ros.options import Options
-from fcrn_ros.pipeline import DepthPipeline
+from fcrn_ros.pipeline import DepthPipeline, Picture
+from fcrn_ros.recording import Frame
+from fcrn_ros.settings import Settings
+from fcrn_ros.sources import bundled_clip
+from fcrn_ros.surroundings import Surroundings
 
-CAMERA = Camera(640, 480, 525.0, 525.0, 319.5, 239.5)
-LENS = Camera(640, 480, 525.0, 525.0, 319.5, 239.5, 'plumb_bob', (-0.2, 0.05, 0.001, 0.001, 0.0))
+LENS = 'plumb_bob', (-0.2, 0.05, 0.001, 0.001, 0.0)
+MOUNTING = Mounting(1.25, pitch=0.19)  # about that of the bundled clip
+SETTINGS = Settings(min_confidence=0.3)
+PRODUCTS = ('points', 'marking', 'clearing', 'scan')
+Calls = Mapping[str, Callable[[], object]]
 
 
 def stage_rows(model: str, repeats: int) -> list[dict[str, Any]]:
-    """Time each stage on a 640x480 image, and the whole pipeline."""
+    """Time each stage on a 640x480 picture of the bundled clip, and the whole pipeline."""
     pipeline = DepthPipeline.open(model)
-    image = _picture()
-    rows_, columns = pipeline.engine.spec.input_size
-    small = _picture()[:rows_, :columns][None]
-    frame = pipeline(image, CAMERA)
+    frame = next(iter(bundled_clip().frames))
+    entries = _rows(_calls_to_depth(pipeline, frame), repeats)
+    for entry in entries:
+        if entry['what'].startswith(('engine', 'pipeline')):
+            entry['threads'] = half_of_the_cores()
+    native = pipeline(frame.image, frame.camera)
+    pipeline.options = Options(resolution='camera')
+    full = pipeline(frame.image, frame.camera)
+    for depth, size in ((native, ''), (full, ', 640x480')):
+        entries += _rows(_calls_from_depth(depth), repeats, size)
+        entries += _rows(_message_calls(depth), repeats, size)
+    return entries
+
+
+def _rows(calls: Calls, repeats: int, behind: str = '') -> list[dict[str, Any]]:
+    return [row(what + behind, milliseconds(call, repeats)) for what, call in calls.items()]
+
+
+def _calls_to_depth(pipeline: DepthPipeline, frame: Frame) -> Calls:
+    image, camera = frame.image, frame.camera
+    assert camera is not None
+    rows, columns = pipeline.engine.spec.input_size
+    small = pipeline.prepare(Picture(image, camera)).inputs
     jpeg = SimpleNamespace(format='jpeg', data=cv2.imencode('.jpg', image)[1].ravel())
-    calls = {
+    lens = replace(camera, distortion_model=LENS[0], distortion=LENS[1])
+    return {
         'decode bgr8': lambda: rgb_from_msg(_message(image, 'bgr8')),
         'decode jpeg': lambda: rgb_from_compressed(jpeg),
         'preprocess: resize': lambda: cv2.resize(
-            image, (columns, rows_), interpolation=cv2.INTER_AREA
+            image, (columns, rows), interpolation=cv2.INTER_AREA
         ),
         'engine': lambda: pipeline.engine.infer(small),
-        'points': lambda: colored_points(frame, trusted_depth(frame, 0.3)),
-        'pipeline': lambda: pipeline(image, CAMERA),
-        'pipeline, distorted lens': lambda: pipeline(image, LENS),
+        'pipeline': lambda: pipeline(image, camera),
+        'pipeline, distorted lens': lambda: pipeline(image, lens),
     }
-    entries = [row(what, milliseconds(call, repeats)) for what, call in calls.items()]
-    for entry in entries:
-        if entry['what'] in ('engine', 'pipeline'):
-            entry['threads'] = half_of_the_cores()
-    pipeline.options = Options(resolution='camera')
-    full = pipeline(image, CAMERA)
-    ms = milliseconds(lambda: colored_points(full, trusted_depth(full, 0.3)), repeats)
-    entries.append(row('points, 640x480', ms))
-    return entries + _message_rows(frame, full, repeats)
 
 
-def _picture() -> NDArray[np.uint8]:
-    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
-    return cv2.GaussianBlur(noise, (0, 0), 5)  # type: ignore[return-value]
+def _calls_from_depth(frame: DepthFrame) -> Calls:
+    """Return what may follow on depth; each product by itself, with what it needs at hand."""
+    camera, flicker = frame.require_camera(), Flicker(0.3)
+    products = Surroundings([frame], MOUNTING, SETTINGS)
+    times = iter(range(1_000_000))
+
+    def anew(*names: str) -> Callable[[], None]:
+        def call() -> None:
+            for name in names:
+                products.__dict__.pop(name, None)  # where cached_property keeps it
+            for name in names:
+                getattr(products, name)
+
+        return call
+
+    def everything(settings: Settings) -> None:
+        new = Surroundings([frame], MOUNTING, settings)
+        for name in PRODUCTS:
+            getattr(new, name)
+
+    everything(SETTINGS)  # lays out the scan, once per camera
+    return {
+        'scale: flicker': lambda: flicker.factor(frame.depth, next(times) / 30),
+        'scale: floor': lambda: find_ground(frame.depth, camera, MOUNTING, frame.confidence),
+        'edge filter': lambda: flying_pixels(frame.depth, 1.0, frame.enlarged),
+        'trusted depth': anew('_depths'),
+        'points': anew('_clouds', 'points'),
+        'points/marking': anew('_all', 'marking'),
+        'points/clearing': anew('_ends', 'clearing'),
+        'scan': anew('scan'),
+        'all clouds and scan': lambda: everything(SETTINGS),
+        'all, voxels of 5 cm': lambda: everything(replace(SETTINGS, voxel_size=0.05)),
+    }
+
+
+def _message_calls(frame: DepthFrame) -> Calls:
+    try:
+        from std_msgs.msg import Header
+
+        from fcrn_ros import messages
+    except ImportError:
+        return {}
+    header = Header()
+    points = Surroundings([frame], MOUNTING, SETTINGS).points
+    return {
+        'message: depth': lambda: messages.depth_to_msg(header, frame.depth),
+        'message: compressed depth': lambda: messages.compressed_depth_to_msg(header, frame.depth),
+        'message: compressed color': lambda: messages.compressed_color_to_msg(header, frame.color),
+        'message: points': lambda: messages.points_to_msg(header, points),
+    }
 
 
 def _message(image: np.ndarray, encoding: str) -> SimpleNamespace:
@@ -66,20 +134,3 @@ def _message(image: np.ndarray, encoding: str) -> SimpleNamespace:
         is_bigendian=0,
         data=image.reshape(-1),
     )
-
-
-def _message_rows(frame: Any, full: Any, repeats: int) -> list[dict[str, Any]]:
-    try:
-        from std_msgs.msg import Header
-
-        from fcrn_ros.messages import depth_to_msg, points_to_msg
-    except ImportError:
-        return []
-    header = Header()
-    clouds = colored_points(frame), colored_points(full)
-    calls = {
-        'message: depth': lambda: depth_to_msg(header, frame.depth),
-        'message: points': lambda: points_to_msg(header, clouds[0]),
-        'message: points, 640x480': lambda: points_to_msg(header, clouds[1]),
-    }
-    return [row(what, milliseconds(call, repeats)) for what, call in calls.items()]
