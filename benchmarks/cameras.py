@@ -34,7 +34,9 @@ def main() -> None:
     options = parser.parse_args()
     names = [f'camera{n}' for n in range(options.cameras)]
     receivers, share = play(names, options.rate, options.seconds, options.all)
-    print('| camera | sent | received | p50 [ms] | p95 [ms] | p99 [ms] |\n|---|---|---|---|---|---|')
+    print(
+        '| camera | sent | received | p50 [ms] | p95 [ms] | p99 [ms] |\n|---|---|---|---|---|---|'
+    )
     for name, receiver in zip(names, receivers, strict=True):
         figures = receiver.figures
         p50, p95, p99 = np.percentile(figures.latencies, (50, 95, 99))
@@ -44,7 +46,7 @@ def main() -> None:
 
 
 def play(names: list[str], rate: float, seconds: float, everything: bool) -> tuple[list, float]:
-    """Play the clip as these cameras; return a receiver for each, and the node's share of cores."""
+    """Play the clip as these cameras; return a receiver of each, and the node's share of cores."""
     prepare_environment()
     import rclpy
 
