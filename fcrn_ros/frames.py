@@ -20,7 +20,6 @@ from fcrn_ros.engine.supply import EngineSupply
 from fcrn_ros.image import open_cv_bridge, rgb_from_compressed, rgb_from_msg
 from fcrn_ros.messages import header_of
 from fcrn_ros.mountings import Mountings
-from fcrn_ros.outputs import scan_frame
 from fcrn_ros.pipeline import DepthPipeline, Picture, Prepared
 from fcrn_ros.settings import Settings
 from fcrn_ros.stream import LOG_SECONDS, Stream
@@ -153,9 +152,8 @@ class FrameLoop:
         stream.last_frame = frames[0]
         stream.health.published(stream.now() - item.stamp, frames[0].valid_share)
         self._tell(stream, frames[0], lacking)
-        named = settings.base_frame or settings.scan_frame  # a frame of the user's own
-        if mounting is not None and not named and 'scan' in stream.outputs.wanted():
-            self.mountings.show(header.frame_id, scan_frame(header.frame_id, settings), mounting)
+        for frame, transform in stream.outputs.new_frames(header.frame_id, surroundings).items():
+            self.mountings.show(header.frame_id, frame, transform)
 
     def _tell(self, stream: Stream, frame: DepthFrame, lacking: Mapping[str, str]) -> None:
         """Warn of what is not to be trusted, or not to be had."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rclpy.node import Node
 
 from fcrn_ros.mounting import Mounting
 from fcrn_ros.settings import Settings
 from fcrn_ros.tf import TfReader, TfWriter
-from fcrn_ros.transforms import inverse, matrix, quaternion
+from fcrn_ros.transforms import matrix, quaternion
 
 LOG_SECONDS = 5.0
 NO_TF = (
@@ -29,7 +31,7 @@ class Mountings:
         self._node = node
         self._reader: TfReader | None = None
         self._writer: TfWriter | None = None
-        self._shown: dict[str, Mounting] = {}
+        self._shown: dict[str, NDArray[np.float64]] = {}
 
     def of(self, camera: str, frame_id: str, settings: Settings) -> Mounting | None:
         """
@@ -53,25 +55,27 @@ class Mountings:
             )
             return None
 
-    def show(self, frame_id: str, floor_frame: str, mounting: Mounting) -> None:
-        """Publish where a floor frame is below a camera; without tf2_ros, say how to."""
-        if self._shown.get(floor_frame) == mounting:
+    def show(self, parent: str, child: str, parent_T_child: NDArray[np.float64]) -> None:
+        """
+        Publish a frame of the node's own; without tf2_ros, say how to.
+
+        :param parent_T_child: (4, 4) float64 [m].
+        """
+        if np.array_equal(self._shown.get(child, ()), parent_T_child):
             return
-        self._shown[floor_frame] = mounting
-        optical_T_floor = inverse(mounting.floor_T_optical)
-        place, turn = optical_T_floor[:3, 3].tolist(), quaternion(optical_T_floor)
+        self._shown[child] = parent_T_child
+        place, turn = parent_T_child[:3, 3].tolist(), quaternion(parent_T_child)
         try:
             self._writer = self._writer or TfWriter(self._node)
-            self._writer.send(frame_id, floor_frame, place, turn)
+            self._writer.send(parent, child, place, turn)
             return
         except ImportError:  # then a person has to
             pass
         numbers = zip(('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw'), (*place, *turn), strict=True)
         arguments = ' '.join(f'--{name} {value:.5f}' for name, value in numbers)
         self._node.get_logger().info(
-            f'scan is in {floor_frame}, which TF does not know without tf2_ros; publish it by: '
-            f'ros2 run tf2_ros static_transform_publisher {arguments} --frame-id {frame_id} '
-            f'--child-frame-id {floor_frame}'
+            f'TF does not know {child} without tf2_ros; publish it by: ros2 run tf2_ros '
+            f'static_transform_publisher {arguments} --frame-id {parent} --child-frame-id {child}'
         )
 
 

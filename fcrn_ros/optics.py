@@ -29,6 +29,7 @@ class Optic:
     :param scale: the focal-length correction.
     :param outside: (h, w) bool: pixels of the depth that the lens does not see; None: none.
     :param camera_R_view: as in ``DepthFrame``.
+    :param view: as in ``DepthFrame``.
     :param own: as in ``DepthFrame``.
     """
 
@@ -37,6 +38,7 @@ class Optic:
     scale: Scale = UNKNOWN
     outside: NDArray[np.bool_] | None = None
     camera_R_view: NDArray[np.float64] | None = None
+    view: str = ''
     own: NDArray[np.bool_] | None = None
 
 
@@ -96,6 +98,7 @@ class Optics:
             scale if focal else Scale(1.0, 'none'),
             outside,
             view.camera_R_view if view else None,
+            view.name if view else '',
             _own(view, output, outside),
         )
 

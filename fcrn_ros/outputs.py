@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -14,8 +16,8 @@ from std_msgs.msg import Float32, Header
 
 from fcrn_ros import messages
 from fcrn_ros.colormap import colored_depth
-from fcrn_ros.settings import Settings
 from fcrn_ros.surroundings import Surroundings
+from fcrn_ros.transforms import inverse
 
 
 def _qos() -> QoSProfile:
@@ -23,6 +25,17 @@ def _qos() -> QoSProfile:
     return QoSProfile(
         depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE
     )
+
+
+def view_frame(optical_frame: str, s: Surroundings) -> str:
+    """Return the frame of the images: the optical one, or that of a view which is turned."""
+    return f'{optical_frame}_{s.front.view}' if s.front.view else optical_frame
+
+
+def scan_frame(optical_frame: str, s: Surroundings) -> str:
+    """Return the frame of the scan."""
+    floor = f'{optical_frame.removesuffix("_optical_frame")}_floor'
+    return s.settings.scan_frame or s.settings.base_frame or floor
 
 
 @dataclass(frozen=True)
@@ -33,11 +46,13 @@ class Output:
     :param type: of its messages.
     :param build: makes a message of a header and the surroundings.
     :param lacks: says what is missing for the message; '' where nothing is.
+    :param frame: returns the frame of its messages, of the image's.
     """
 
     type: type
     build: Callable[[Header, Surroundings], Any]
     lacks: Callable[[Surroundings], str] = Surroundings.lacks_nothing
+    frame: Callable[[str, Surroundings], str] = view_frame
 
 
 def _depth(header: Header, s: Surroundings) -> Image:
@@ -63,9 +78,8 @@ def _confidence(header: Header, s: Surroundings) -> Image:
 
 def _scan(header: Header, s: Surroundings) -> LaserScan:
     sweep, settings = s.sweep, s.settings
-    frame = scan_frame(header.frame_id, settings)
     return messages.scan_to_msg(
-        Header(stamp=header.stamp, frame_id=frame),
+        header,
         s.scan,
         sweep.angle_min,
         sweep.angle_increment,
@@ -74,10 +88,14 @@ def _scan(header: Header, s: Surroundings) -> LaserScan:
     )
 
 
-def scan_frame(optical_frame: str, settings: Settings) -> str:
-    """Return the frame of the scan of an image's frame."""
-    floor = f'{optical_frame.removesuffix("_optical_frame")}_floor'
-    return settings.scan_frame or settings.base_frame or floor
+def _cloud(build: Callable[[Surroundings], Any], lacks: Callable[[Surroundings], str]) -> Output:
+    """Return the output of a cloud, which is in the image's own frame."""
+    return Output(
+        PointCloud2,
+        lambda header, s: messages.points_to_msg(header, build(s)),
+        lacks,
+        lambda optical_frame, s: optical_frame,
+    )
 
 
 OUTPUTS = {
@@ -98,16 +116,10 @@ OUTPUTS = {
         CompressedImage, lambda h, s: messages.compressed_color_to_msg(h, s.front.color)
     ),
     'color/camera_info': Output(CameraInfo, _camera_info, Surroundings.lacks_camera),
-    'points': Output(
-        PointCloud2, lambda h, s: messages.points_to_msg(h, s.points), Surroundings.lacks_camera
-    ),
-    'points/marking': Output(
-        PointCloud2, lambda h, s: messages.points_to_msg(h, s.marking), Surroundings.lacks_floor
-    ),
-    'points/clearing': Output(
-        PointCloud2, lambda h, s: messages.points_to_msg(h, s.clearing), Surroundings.lacks_camera
-    ),
-    'scan': Output(LaserScan, _scan, Surroundings.lacks_scan),
+    'points': _cloud(lambda s: s.points, Surroundings.lacks_camera),
+    'points/marking': _cloud(lambda s: s.marking, Surroundings.lacks_floor),
+    'points/clearing': _cloud(lambda s: s.clearing, Surroundings.lacks_camera),
+    'scan': Output(LaserScan, _scan, Surroundings.lacks_scan, scan_frame),
 }
 
 
@@ -146,5 +158,26 @@ class Outputs:
             if lacks := output.lacks(surroundings):
                 lacking[topic] = lacks
             else:
-                self._publishers[topic].publish(output.build(header, surroundings))
+                frame = output.frame(header.frame_id, surroundings)
+                own = Header(stamp=header.stamp, frame_id=frame)
+                self._publishers[topic].publish(output.build(own, surroundings))
         return lacking
+
+    def new_frames(self, optical_frame: str, s: Surroundings) -> dict[str, NDArray[np.float64]]:
+        """
+        Return the frames of what is listened to that nobody else tells TF of.
+
+        :return: frame -> (4, 4) float64 optical_T_frame [m].
+        """
+        frames = {}
+        wanted = self.wanted()
+        if s.front.camera_R_view is not None and any(
+            OUTPUTS[t].frame is view_frame for t in wanted
+        ):
+            optical_T_view = np.eye(4)
+            optical_T_view[:3, :3] = s.front.camera_R_view
+            frames[view_frame(optical_frame, s)] = optical_T_view
+        theirs = s.settings.scan_frame or s.settings.base_frame
+        if 'scan' in wanted and s.mounting is not None and not theirs:
+            frames[scan_frame(optical_frame, s)] = inverse(s.mounting.floor_T_optical)
+        return frames

@@ -33,13 +33,15 @@ class Surroundings:
     :param mounting: how its camera is held; None where that is not known.
     :param settings: thresholds.
     :ivar settings: as given.
+    :ivar mounting: as given.
     """
 
     def __init__(
         self, frames: Sequence[DepthFrame], mounting: Mounting | None, settings: Settings
     ) -> None:
         self.settings = settings
-        self._frames, self._mounting = frames, mounting
+        self.mounting = mounting
+        self._frames = frames
 
     @property
     def front(self) -> DepthFrame:
@@ -90,7 +92,7 @@ class Surroundings:
 
     def lacks_floor(self) -> str:
         """Return what everything above the floor lacks."""
-        if self.lacks_camera() or self._mounting is not None:
+        if self.lacks_camera() or self.mounting is not None:
             return self.lacks_camera()
         return 'there is no camera_height, nor a base_frame with its transform'
 
@@ -103,9 +105,9 @@ class Surroundings:
 
     @cached_property
     def _swept(self) -> Sweep | str:
-        assert self._mounting is not None
+        assert self.mounting is not None
         lenses = tuple(_lens(frame) for frame in self._frames)
-        return _sweep(lenses, self._mounting, self.settings.scan_limits())
+        return _sweep(lenses, self.mounting, self.settings.scan_limits())
 
     @cached_property
     def _depths(self) -> list[NDArray[np.float32]]:
@@ -129,7 +131,7 @@ class Surroundings:
     @cached_property
     def _floor_T_optical(self) -> NDArray[np.float64]:
         """Where the floor of this depth lies; as the camera is held where it is not seen."""
-        front, held = self.front, self._mounting
+        front, held = self.front, self.mounting
         assert held is not None
         ground = front.ground
         if ground is None and front.scale.source != 'ground':  # then it was looked for
