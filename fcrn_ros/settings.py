@@ -218,7 +218,9 @@ PARAMETERS: dict[str, Parameter] = {
     'min_range': Parameter('Nearer depth is NaN [m].', low=0.0, high=100.0),
     'max_range': Parameter('Farther depth is +Inf [m].', low=0.1, high=1000.0),
     'min_confidence': Parameter(
-        'Points of a lower confidence are left out of the cloud; 0 keeps all.', low=0.0, high=1.0
+        'Points of a lower confidence are left out of clouds and scan; 0 keeps all.',
+        low=0.0,
+        high=1.0,
     ),
     'edge_filter': Parameter(
         'How eagerly points between an object and what is behind it are left out of clouds and '
