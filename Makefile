@@ -43,5 +43,5 @@ $(VENV)/demo.done: setup.py | $(BIN)/python
 $(VENV)/test.done: setup.py | $(BIN)/python
 	@echo 'installing into $(VENV): PyTorch is the large part, some minutes on a slow line'
 	$(PIP) wheel  # TensorRT for RTX builds its own with it
-	$(PIP) -e '.[$(ROS)demo,train,openvino,int8,import,export,rtx,dev]'
+	$(PIP) -e '.[$(ROS)demo,train,openvino,int8,import,export,rtx,viz,dev]'
 	@touch $@ $(VENV)/demo.done

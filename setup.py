@@ -26,6 +26,7 @@ EXTRAS = {
     'rtx': ['tensorrt-rtx>=1.0', 'onnx>=1.16', 'cuda-python>=12.2', 'nvidia-ml-py'],
     'int8': ['nncf>=2.14', 'onnx>=1.16', 'onnxruntime>=1.17'],
     'import': ['scipy>=1.11'],
+    'viz': ['rerun-sdk>=0.41,<0.42'],  # its layout and reader change from version to version
     'export': ['onnx>=1.16', 'onnxruntime>=1.17'],
     'dev': [
         'pytest>=8,<9',

@@ -3,8 +3,10 @@
 import itertools
 import json
 import os
+import re
 import signal
 import sys
+import urllib.request
 
 import cv2
 import numpy as np
@@ -240,6 +242,23 @@ def test_interrupted_demo_takes_its_node_with_it(demo, clip, tiny):
         assert process.wait() == 1, process.log
         assert 'Traceback' not in process.log
     assert group.lines[-1] == parent.lines[-1] == 'fcrn: interrupted'
+    wait_for_none(MARK)
+
+
+def test_page_stays_after_the_run_until_ctrl_c(demo, clip, tiny):
+    """Its process shows the node from outside, and ends with the demo: status 0."""
+    pytest.importorskip('rerun', reason="needs rerun: pip install 'fcrn_ros[viz]'")
+    ports = ('--port', '0', '--grpc-port', '0', '--no-browser')
+    process = demo('--seconds', '3', '--view', *ports, *tiny)
+    line = process.wait_for_log('the page stays at')
+    address = re.search(r'http://\S+', line)[0]
+    assert f'open {address} in a browser' in process.log
+    with urllib.request.urlopen(address, timeout=LIMIT) as answer:
+        assert b'<canvas' in answer.read()
+    assert _summary(process)['frames_out'] > 0
+    assert process.signal(signal.SIGINT) == 0
+    log = (process.out / 'view.log').read_text()
+    assert 'Traceback' not in log + process.log and 'ERROR' not in log
     wait_for_none(MARK)
 
 

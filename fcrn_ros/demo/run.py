@@ -44,6 +44,11 @@ class Played:
     cpu_seconds: float
 
 
+def namespace() -> str:
+    """Return the namespace of this process's demo."""
+    return f'/demo_{os.getpid()}'
+
+
 def run_demo(
     source: Source, out: Path, seconds: float, parameters: dict[str, object]
 ) -> dict[str, Any]:
@@ -74,7 +79,7 @@ def play(source: Source, out: Path, seconds: float, parameters: dict[str, object
     """Play a source to a node of its own; parameters and errors as in :func:`run_demo`."""
     console = Console(stderr=True)
     parameters = {'build': 'block', **parameters}  # the figures are one engine's
-    prefix = f'/demo_{os.getpid()}'
+    prefix = namespace()
     remappings = {
         'image': f'{prefix}/camera/image_raw',
         'camera_info': f'{prefix}/camera/camera_info',
