@@ -238,6 +238,9 @@ def test_tensorrt_is_imported_nowhere():
     assert [n for n, path in _modules().items() if 'tensorrt' in _imports(path)] == []
 
 
+SHELLS = ('demo', 'doctor', 'viewer')
+
+
 def test_rclpy_is_imported_in_the_shell_alone():
     allowed = {
         'node',
@@ -251,7 +254,7 @@ def test_rclpy_is_imported_in_the_shell_alone():
         'bench.end_to_end',
     }
     found = {n for n, path in _modules().items() if 'rclpy' in _imports(path)}
-    outside = {n for n in found - allowed if n.partition('.')[0] not in ('demo', 'doctor')}
+    outside = {n for n in found - allowed if n.partition('.')[0] not in SHELLS}
     assert outside == set()
     assert {'node', 'parameters'} <= found
 
@@ -270,7 +273,7 @@ def test_middle_knows_no_message_types():
 
     The doctor and the end-to-end measurement name the types that they subscribe to.
     """
-    readers = {'bench.end_to_end'} | {n for n in _modules() if n.startswith('doctor')}
+    readers = {'bench.end_to_end'} | {n for n in _modules() if n.startswith(('doctor', 'viewer'))}
     names = [n for n in _modules() if n not in NEED_ROS | readers]
     assert [n for n in names if 'sensor_msgs' in _imports(_modules()[n])] == []
 

@@ -20,6 +20,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from fcrn_ros.whole_file import write_whole
+
 try:
     import fcntl
 except ImportError:  # not a POSIX system: two processes may build the same thing twice
@@ -79,7 +81,8 @@ class Cache:
         path = self.path(kind, key)
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write_whole(path, _pack(kind, key, payload))
+            _remove_leftovers(path.parent)
+            write_whole(path, _pack(kind, key, payload), private=True)
         except OSError as err:
             self._complain(err)
             return False
@@ -177,21 +180,6 @@ def _unpack(content: bytes, kind: str, key: Key) -> bytes | None:
         return None
     expected = {'kind': kind, 'key': dict(key), 'sha256': hashlib.sha256(payload).hexdigest()}
     return payload if found == expected else None
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write beside the target, then rename: a reader sees the old file or the new one."""
-    _remove_leftovers(path.parent)
-    handle, part = tempfile.mkstemp(prefix=f'{path.name}.', suffix='.part', dir=path.parent)
-    try:
-        with os.fdopen(handle, 'wb') as file:  # mkstemp made it private
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
 
 
 def _remove_leftovers(folder: Path) -> None:

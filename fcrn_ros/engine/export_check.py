@@ -9,7 +9,6 @@ processor: such a file runs in OpenVINO, or is not compared where that is not in
 from __future__ import annotations
 
 import importlib.util
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from fcrn_ros.engine import EngineError
 from fcrn_ros.engine.check import TOLERANCE, difference, example, plain_output
 from fcrn_ros.engine.threads import half_of_the_cores
 from fcrn_ros.model.weights import ModelSpec, load_model
+from fcrn_ros.whole_file import write_whole
 
 if TYPE_CHECKING:
     import onnx
@@ -88,7 +88,8 @@ def export_file(
     proto = network_to_onnx(network, spec, precision, form, batch)
     pictures = _pictures(spec, batch)
     errors = compare(proto, precision, pictures, plain_output(network, spec, pictures))
-    _write_whole(path, proto.SerializeToString())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, proto.SerializeToString())
     return _exported(path, proto, precision, errors)
 
 
@@ -180,15 +181,3 @@ def _described(tensor: Any) -> str:
     kind = helper.tensor_dtype_to_np_dtype(tensor.type.tensor_type.elem_type)
     sizes = [d.dim_param or str(d.dim_value) for d in tensor.type.tensor_type.shape.dim]
     return f'{kind} ({", ".join(sizes)})'
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write beside the target, then rename: a reader sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.{os.getpid()}.part')
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise

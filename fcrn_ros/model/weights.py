@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fcrn_ros.camera import Camera
 from fcrn_ros.share import share_folder
+from fcrn_ros.whole_file import write_whole
 
 if TYPE_CHECKING:
     from fcrn_ros.model.fcrn import Architecture, Fcrn
@@ -249,8 +249,8 @@ def save_model(network: Fcrn, spec: ModelSpec, folder: Path, dtype: str = 'float
     )
     folder.mkdir(parents=True, exist_ok=True)
     sidecar = folder / f'{spec.name}.json'
-    _write_whole(sidecar.with_suffix('.safetensors'), data)
-    _write_whole(sidecar, spec.to_json().encode())
+    write_whole(sidecar.with_suffix('.safetensors'), data)
+    write_whole(sidecar, spec.to_json().encode())
     return sidecar
 
 
@@ -263,9 +263,3 @@ def _stored(name: str, tensor: Any, dtype: str) -> Any:
     if not stored.isfinite().all():
         raise ModelError(f'weight {name} is not finite in {dtype}')
     return stored
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    part = path.with_name(f'{path.name}.{os.getpid()}.part')
-    part.write_bytes(data)
-    os.replace(part, path)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fcrn_ros.model.fcrn import Fcrn
-from fcrn_ros.training.data.batches import Batch
+from fcrn_ros.training.data.batches import Batch, canonical_depth
 from fcrn_ros.training.objectives.losses import valid_pixels
 
 ROUNDS = 3  # the bound on log(b) bends the shift a little
@@ -35,11 +35,7 @@ def calibrate(
     total = 0.0
     for _ in range(ROUNDS):
         ratios = [
-            _ratio(
-                network(normalise(batch['image'])),
-                batch['depth'] * batch['canonical'].view(-1, 1, 1),
-            )
-            for batch in batches
+            _ratio(network(normalise(batch['image'])), canonical_depth(batch)) for batch in batches
         ]
         found = torch.cat(ratios)
         if not found.numel():

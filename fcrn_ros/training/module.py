@@ -14,7 +14,7 @@ from torch import Tensor
 from fcrn_ros.model.fcrn import Fcrn
 from fcrn_ros.model.weights import ModelSpec
 from fcrn_ros.training.average import averaged
-from fcrn_ros.training.data.batches import Batch
+from fcrn_ros.training.data.batches import Batch, canonical_depth
 from fcrn_ros.training.freezing import freeze_layers, sleep_statistics
 from fcrn_ros.training.objectives.losses import valid_pixels
 from fcrn_ros.training.objectives.pose_network import PoseNetwork
@@ -142,7 +142,7 @@ def depth_errors(output: Tensor, batch: Batch) -> dict[str, Tensor]:
     :param output: (B, 1 or 2, h, w), of the network.
     :return: scalars; none where no pixel of the batch has a depth.
     """
-    target = batch['depth'] * batch['canonical'].view(-1, 1, 1)
+    target = canonical_depth(batch)
     mask = valid_pixels(target)
     if not mask.any():
         return {}

@@ -34,6 +34,7 @@ from fcrn_ros.training.module import DepthTraining, validate
 from fcrn_ros.training.provenance import described
 from fcrn_ros.training.recipe import FRESH, Recipe
 from fcrn_ros.training.start import start
+from fcrn_ros.whole_file import write_whole
 
 PLAN = 'run.json'  # in the folder of the run: what it was asked for
 
@@ -184,9 +185,7 @@ class _Run:
         readings = sum(len(p.training) for p in self.portions)
         steps = steps_of(self.recipe, readings, seconds)
         out.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix('.part')
-        part.write_text(json.dumps(plan | {'steps': steps}, indent=2) + '\n')
-        part.replace(file)
+        write_whole(file, (json.dumps(plan | {'steps': steps}, indent=2) + '\n').encode())
         return steps
 
     def save(self, module: DepthTraining, trainer: Any, base: ModelSpec | None, out: Path) -> Path:

@@ -39,6 +39,11 @@ Batch = dict[str, Tensor]
 Batches = DataLoader[Batch]
 
 
+def canonical_depth(batch: Batch) -> Tensor:
+    """Return recorded depth at the training focal length, (B, h, w) [m]; 0 where there is none."""
+    return batch['depth'] * batch['canonical'].view(-1, 1, 1)
+
+
 def reading_order(
     sizes: Sequence[int], weights: Sequence[float], count: int, seed: int
 ) -> NDArray[np.int64]:

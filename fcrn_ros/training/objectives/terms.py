@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fcrn_ros.model.fcrn import Fcrn, activate
-from fcrn_ros.training.data.batches import Batch
+from fcrn_ros.training.data.batches import Batch, canonical_depth
 from fcrn_ros.training.objectives.losses import LOSSES, gradient_term, laplace_scale
 from fcrn_ros.training.objectives.picture_losses import anchor, smoothness, stereo_loss, video_loss
 from fcrn_ros.training.objectives.pose_network import PoseNetwork
@@ -31,7 +31,7 @@ def depth_terms(raw: Tensor, batch: Batch, recipe: Recipe, reduce: Reduction) ->
 
     :param raw: (B, 1 or 2, h, w), as ``Fcrn.raw`` gives it.
     """
-    depth, target = raw[:, 0], batch['depth'] * batch['canonical'].view(-1, 1, 1)
+    depth, target = raw[:, 0], canonical_depth(batch)
     terms: Terms = {recipe.loss: (1.0, LOSSES[recipe.loss](depth, target, reduce))}
     if recipe.gradient:
         terms['gradient'] = (recipe.gradient, gradient_term(depth, target, reduce))
