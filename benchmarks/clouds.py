@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from fcrn_ros.bench.timing import milliseconds
 from fcrn_ros.camera import Camera
 from fcrn_ros.mounting import Mounting
-from fcrn_ros.obstacles import Band, clearing_points, heights, marking_points, ray_ends
 from fcrn_ros.pipeline import DepthPipeline
 from fcrn_ros.recording import Frame, read_bag
-from fcrn_ros.scan import laser_scan
 from fcrn_ros.share import share_folder
-from fcrn_ros.sweep import ScanLimits, Sweep, lay_out
+from fcrn_ros.space.obstacles import Band, clearing_points, heights, marking_points, ray_ends
+from fcrn_ros.space.scan import laser_scan
+from fcrn_ros.space.sweep import ScanLimits, Sweep, lay_out
 
 SIZES = ((128, 96), (160, 128), (640, 480))
 BANDS = (Band(0.15, 2.0), Band(0.15, 2.0, 0.1), Band(0.15, 2.0, 0.2), Band(0.15, 2.0, 0.1, 0.02))

@@ -22,8 +22,8 @@ from phantoms import Phantoms, Picture, melted, nyu, pictures, videos
 from scipy.optimize import minimize
 
 from fcrn_ros.depth_frame import RIGHT_WITHIN, right_probability
-from fcrn_ros.edges import flying_pixels
 from fcrn_ros.pipeline import DepthPipeline
+from fcrn_ros.space.edges import flying_pixels
 from fcrn_ros.training.evaluation.metrics import confidence_rows, confidence_sums
 from fcrn_ros.training.evaluation.sparsification import MEASURES, ranking_sums, sparsification
 

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.ground import Ground, find_ground
 from fcrn_ros.mounting import Mounting
 from fcrn_ros.pipeline import DepthPipeline
 from fcrn_ros.recording import read_bag
+from fcrn_ros.scaling.ground import Ground, find_ground
 from fcrn_ros.training.data.samples import Sample
 from fcrn_ros.training.sources.pairs import PairsSource
 from fcrn_ros.training.sources.video import VideoSource

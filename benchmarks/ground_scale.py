@@ -24,11 +24,11 @@ import numpy as np
 from floor_shots import Floats, Shot, held_by, photographs, videos_of
 from numpy.typing import NDArray
 
-from fcrn_ros.flicker import Flicker
-from fcrn_ros.ground import find_ground
-from fcrn_ros.ground_scale import GroundScale
 from fcrn_ros.mounting import Mounting
 from fcrn_ros.pipeline import DepthPipeline, Options
+from fcrn_ros.scaling.flicker import Flicker
+from fcrn_ros.scaling.ground import find_ground
+from fcrn_ros.scaling.ground_scale import GroundScale
 
 SMOOTHING = 0.3  # [s]
 SURE = 0.016  # evidence

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcrn_ros.lens import require_model
+from fcrn_ros.lenses.lens import require_model
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 # a rectifying rotation nearer to none than this moves nothing by a hundredth of a pixel [rad]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.depth_frame import DepthFrame
-from fcrn_ros.edges import flying_pixels
+from fcrn_ros.space.edges import flying_pixels
 
 
 def trusted_depth(

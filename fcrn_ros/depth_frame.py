@@ -12,7 +12,7 @@ from fcrn_ros.camera import Camera
 from fcrn_ros.scale import Scale
 
 if TYPE_CHECKING:
-    from fcrn_ros.ground import Ground
+    from fcrn_ros.scaling.ground import Ground
 
 # a depth counts as right when the truth lies within this share of it (about delta1's bound)
 RIGHT_WITHIN = 0.25

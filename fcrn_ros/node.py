@@ -20,15 +20,15 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 
 from fcrn_ros import parameters
-from fcrn_ros.diagnostics import status_of
 from fcrn_ros.engine import EngineError
-from fcrn_ros.frames import FrameLoop
 from fcrn_ros.messages import header_of
 from fcrn_ros.model.weights import ModelError
 from fcrn_ros.settings import Settings
-from fcrn_ros.signals import end_on_signals
-from fcrn_ros.stream import Stream
-from fcrn_ros.worker import NewestFirst
+from fcrn_ros.shell.diagnostics import status_of
+from fcrn_ros.shell.frames import FrameLoop
+from fcrn_ros.shell.signals import end_on_signals
+from fcrn_ros.shell.stream import Stream
+from fcrn_ros.shell.worker import NewestFirst
 
 FOLLOW_SECONDS = 0.5  # how often publishers are looked at
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE

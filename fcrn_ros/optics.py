@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
+from fcrn_ros.lenses.rectify import Rectifier
+from fcrn_ros.lenses.views import View, plan_views, rectified_view
 from fcrn_ros.model.weights import ModelSpec
-from fcrn_ros.rectify import Rectifier
 from fcrn_ros.scale import Scale, focal_scale
-from fcrn_ros.views import View, plan_views, rectified_view
 
 CAMERAS_KEPT = 8
 UNKNOWN = Scale(1.0, 'none', 'the camera is not known')

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from fcrn_ros.camera import Camera
 from fcrn_ros.depth_frame import DepthFrame, right_probability
 from fcrn_ros.engine import DepthEngine, open_engine
-from fcrn_ros.ground import Ground
 from fcrn_ros.mounting import Mounting
 from fcrn_ros.optics import Optic, Optics
 from fcrn_ros.options import Options
 from fcrn_ros.scale import Scale
-from fcrn_ros.scale_keeper import ScaleKeeper, ground_of
+from fcrn_ros.scaling.ground import Ground
+from fcrn_ros.scaling.scale_keeper import ScaleKeeper, ground_of
 
 
 @dataclass(frozen=True)

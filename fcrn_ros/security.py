@@ -23,9 +23,9 @@ from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
 from fcrn_ros import parameters
-from fcrn_ros.inputs import image_input
-from fcrn_ros.outputs import OUTPUTS
 from fcrn_ros.settings import Settings
+from fcrn_ros.shell.inputs import image_input
+from fcrn_ros.shell.outputs import OUTPUTS
 
 NODE = 'fcrn_depth'
 ENCLAVE = f'/fcrn_ros/{NODE}'  # where the arguments name none

@@ -15,10 +15,10 @@ from fcrn_ros.engine import BACKENDS, PRECISIONS, Request
 from fcrn_ros.engine.supply import BUILDS
 from fcrn_ros.image import DEPTH_ENCODINGS
 from fcrn_ros.mounting import Mounting
-from fcrn_ros.obstacles import Band
 from fcrn_ros.options import RESOLUTIONS, VIEWS, Options
 from fcrn_ros.scale import SCALES
-from fcrn_ros.sweep import ScanLimits
+from fcrn_ros.space.obstacles import Band
+from fcrn_ros.space.sweep import ScanLimits
 
 # what each of several cameras may have a value of its own of
 OWN = ('camera_height', 'camera_pitch', 'camera_roll')

@@ -24,7 +24,7 @@ from fcrn_ros.depth_frame import DepthFrame
 from fcrn_ros.mounting import Mounting
 from fcrn_ros.scale import Scale
 from fcrn_ros.settings import Settings
-from fcrn_ros.surroundings import Surroundings
+from fcrn_ros.space.surroundings import Surroundings
 
 SMALL = Camera(80, 60, 74.0, 70.0, 37.0, 31.0)
 

@@ -106,7 +106,7 @@ def _rviz_topics():
 
 def test_rviz_shows_topics_of_the_node():
     outputs = pytest.importorskip(
-        'fcrn_ros.outputs', reason='needs ROS 2 (rclpy)', exc_type=ImportError
+        'fcrn_ros.shell.outputs', reason='needs ROS 2 (rclpy)', exc_type=ImportError
     )
     shown = [topic['Value'].removeprefix('/') for topic in _rviz_topics()]
     assert shown == ['points', 'depth/image_color', 'color/image_raw']

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.edges import flying_pixels
 from fcrn_ros.recording import read_bag
+from fcrn_ros.space.edges import flying_pixels
 
 ROOM = Path(__file__).resolve().parent.parent / 'demo' / 'room'
 CAMERA = Camera(64, 48, 52.0, 49.0, 29.0, 21.0)

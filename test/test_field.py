@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.field import field_of_view, pinhole_field, sees
+from fcrn_ros.lenses.field import field_of_view, pinhole_field, sees
 
 K1 = 0.1
 FISHEYE = (K1, 0.0, 0.0, 0.0)

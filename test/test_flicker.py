@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fcrn_ros.flicker import FARTHEST, Flicker
+from fcrn_ros.scaling.flicker import FARTHEST, Flicker
 
 STEP = 1 / 30
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.ground import find_ground
 from fcrn_ros.mounting import Mounting
+from fcrn_ros.scaling.ground import find_ground
 
 CAMERA = Camera(128, 96, 105.0, 110.0, 60.0, 44.0)
 HELD = Mounting(1.2, pitch=math.radians(20), roll=math.radians(-3))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fcrn_ros.ground import Ground
-from fcrn_ros.ground_scale import MEMORY, PRIOR, RATE, GroundScale
+from fcrn_ros.scaling.ground import Ground
+from fcrn_ros.scaling.ground_scale import MEMORY, PRIOR, RATE, GroundScale
 
 STEP = 1 / 30
 SURE = PRIOR / 10  # the floor's share is 100 / 101

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from fcrn_ros.health import ERROR, OK, RATE_SECONDS, STALE, WARN, WINDOW, Health
+from fcrn_ros.shell.health import ERROR, OK, RATE_SECONDS, STALE, WARN, WINDOW, Health
 
 
 class Clock:

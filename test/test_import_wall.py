@@ -18,21 +18,21 @@ PACKAGE = Path(fcrn_ros.__file__).parent
 ROS = ('rclpy', 'sensor_msgs', 'std_msgs', 'builtin_interfaces', 'diagnostic_msgs')
 # the shell: these are the node, what it is made of, and the demo's processes around it
 NEED_ROS = {
-    'node',
-    'frames',
-    'stream',
-    'mountings',
-    'tf',
-    'security',
-    'messages',
-    'diagnostics',
-    'inputs',
-    'outputs',
     'demo.player',
     'demo.recorder',
     'demo.report',
     'demo.run',
     'demo.session',
+    'messages',
+    'node',
+    'security',
+    'shell.diagnostics',
+    'shell.frames',
+    'shell.inputs',
+    'shell.mountings',
+    'shell.outputs',
+    'shell.stream',
+    'shell.tf',
 }
 WITHOUT_TORCH = (
     'camera',
@@ -40,18 +40,13 @@ WITHOUT_TORCH = (
     'cloud',
     'colormap',
     'depth_frame',
-    'edges',
     'engine',
-    'field',
-    'flicker',
-    'ground',
-    'ground_scale',
-    'health',
     'image',
-    'lens',
+    'lenses.field',
+    'lenses.lens',
+    'lenses.views',
     'model.weights',
     'mounting',
-    'obstacles',
     'optics',
     'options',
     'parameter_files',
@@ -60,17 +55,22 @@ WITHOUT_TORCH = (
     'recording',
     'rvl',
     'scale',
-    'scale_keeper',
-    'scan',
+    'scaling.flicker',
+    'scaling.ground',
+    'scaling.ground_scale',
+    'scaling.scale_keeper',
     'settings',
     'share',
+    'shell.health',
+    'shell.worker',
     'sources',
-    'surroundings',
-    'sweep',
+    'space.edges',
+    'space.obstacles',
+    'space.scan',
+    'space.surroundings',
+    'space.sweep',
+    'space.voxels',
     'transforms',
-    'views',
-    'voxels',
-    'worker',
 )
 BLOCKER = """
 import sys
@@ -238,22 +238,11 @@ def test_tensorrt_is_imported_nowhere():
     assert [n for n, path in _modules().items() if 'tensorrt' in _imports(path)] == []
 
 
-SHELLS = ('demo', 'doctor', 'viewer')
+SHELLS = ('demo', 'doctor', 'shell', 'viewer')
 
 
 def test_rclpy_is_imported_in_the_shell_alone():
-    allowed = {
-        'node',
-        'frames',
-        'stream',
-        'mountings',
-        'tf',
-        'inputs',
-        'outputs',
-        'parameters',
-        'bench.end_to_end',
-        'security',
-    }
+    allowed = {'node', 'parameters', 'bench.end_to_end', 'security'}
     found = {n for n, path in _modules().items() if 'rclpy' in _imports(path)}
     outside = {n for n in found - allowed if n.partition('.')[0] not in SHELLS}
     assert outside == set()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fcrn_ros.lens import distort, require_model, widest_angle
+from fcrn_ros.lenses.lens import distort, require_model, widest_angle
 
 EQUIDISTANT = (-0.02, 0.01, -0.003, 0.0005)
 RATIONAL = (0.5, -0.2, 0.001, -0.001, 0.03, 0.8, -0.25, 0.04)

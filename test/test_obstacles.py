@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from level_scene import BOX, CAMERA, MOUNTING, exact_depth, floor_points, points_of
 
 from fcrn_ros.mounting import Mounting
-from fcrn_ros.obstacles import (
+from fcrn_ros.space.obstacles import (
     Band,
     clearing_points,
     heights,

@@ -23,7 +23,7 @@ def test_every_module_in_the_tree_exists_and_none_is_missing():
 
 
 def test_every_output_topic_is_listed():
-    outputs = pytest.importorskip('fcrn_ros.outputs', reason='needs ROS 2 (rclpy)')
+    outputs = pytest.importorskip('fcrn_ros.shell.outputs', reason='needs ROS 2 (rclpy)')
     table = README.split('## Topics')[1].split('## Parameters')[0]
     assert set(outputs.OUTPUTS) <= set(re.findall(r'`([\w/]+)`', table))
 

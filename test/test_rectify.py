@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.rectify import Rectifier
-from fcrn_ros.views import View, plan_views, rectified_view
+from fcrn_ros.lenses.rectify import Rectifier
+from fcrn_ros.lenses.views import View, plan_views, rectified_view
 
 PLUMB_BOB = (-0.28, 0.09, 0.001, -0.002, 0.0)
 RATIONAL = (0.5, -0.2, 0.001, -0.001, 0.03, 0.8, -0.25, 0.04)

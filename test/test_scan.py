@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from level_scene import BOX, CAMERA, MOUNTING, exact_depth, floor_points, points_of
 
 from fcrn_ros.mounting import Mounting
-from fcrn_ros.obstacles import Band, ray_ends
-from fcrn_ros.scan import laser_scan
-from fcrn_ros.sweep import ScanLimits, lay_out
+from fcrn_ros.space.obstacles import Band, ray_ends
+from fcrn_ros.space.scan import laser_scan
+from fcrn_ros.space.sweep import ScanLimits, lay_out
 
 BAND = Band(0.1, 1.0)
 LIMITS = ScanLimits(BAND, 0.3, 4.0)

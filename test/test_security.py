@@ -8,8 +8,8 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from ros_graph import ROOT, open_graph
 
-from fcrn_ros.outputs import OUTPUTS
 from fcrn_ros.security import Rights, main, policy_of, rights_for
+from fcrn_ros.shell.outputs import OUTPUTS
 
 pytestmark = pytest.mark.ros
 SETTLED = 0.5  # [s], for what is discovered late

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.field import sees
+from fcrn_ros.lenses.field import sees
+from fcrn_ros.lenses.views import plan_views
 from fcrn_ros.mounting import Mounting
 from fcrn_ros.navigation.sight import sight_of
-from fcrn_ros.views import plan_views
 
 CAMERA = Camera(320, 200, 250.0, 240.0, 149.5, 119.5)
 NETWORK = Camera(256, 192, 230.0, 231.0, 127.0, 95.0)

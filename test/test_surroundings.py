@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from level_scene import BOX, CAMERA, MOUNTING, exact_depth, floor_points
 
-from fcrn_ros import surroundings
 from fcrn_ros.cloud import colored_points
 from fcrn_ros.depth_frame import DepthFrame
-from fcrn_ros.ground import Ground
 from fcrn_ros.mounting import Mounting
 from fcrn_ros.scale import Scale
+from fcrn_ros.scaling.ground import Ground
 from fcrn_ros.settings import Settings
-from fcrn_ros.surroundings import Surroundings
+from fcrn_ros.space import surroundings
+from fcrn_ros.space.surroundings import Surroundings
 
 WALL = (3.0, -9.0, 0.0, 3.5, 9.0, 3.0)
 SETTINGS = Settings(obstacle_depth_error=0.0, scan_range_max=4.0)

@@ -10,8 +10,8 @@ from level_scene import CAMERA, MOUNTING
 
 from fcrn_ros.camera import Camera
 from fcrn_ros.mounting import Mounting
-from fcrn_ros.obstacles import Band
-from fcrn_ros.sweep import ScanLimits, lay_out
+from fcrn_ros.space.obstacles import Band
+from fcrn_ros.space.sweep import ScanLimits, lay_out
 
 LIMITS = ScanLimits(Band(0.1, 1.0), 0.3, 4.0)
 LEVEL = Mounting(0.5)

@@ -15,7 +15,7 @@ from fcrn_ros.recording import Frame
 from fcrn_ros.scale import Scale
 from fcrn_ros.settings import Settings
 from fcrn_ros.sources import Source
-from fcrn_ros.surroundings import Surroundings
+from fcrn_ros.space.surroundings import Surroundings
 from fcrn_ros.viewer.playback import Paced, onward, show
 from fcrn_ros.viewer.top_view import OBSTACLE
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fcrn_ros.camera import IDENTITY, Camera
-from fcrn_ros.field import field_of_view, sees
-from fcrn_ros.views import ANGLE, OVERLAP, View, describe_views, plan_views, rectified_view
+from fcrn_ros.lenses.field import field_of_view, sees
+from fcrn_ros.lenses.views import ANGLE, OVERLAP, View, describe_views, plan_views, rectified_view
 
 # 256 x 192 px of a camera of 64 x 50 degrees; fx != fy, off the centre
 NETWORK = Camera(256, 192, 205.0, 206.0, 130.0, 101.0)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fcrn_ros.voxels import downsample
+from fcrn_ros.space.voxels import downsample
 
 
 def _cloud(*rows):

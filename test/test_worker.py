@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from fcrn_ros.worker import NewestFirst
+from fcrn_ros.shell.worker import NewestFirst
 
 PATIENCE = 20.0  # [s], only ever waited out by a fault
 

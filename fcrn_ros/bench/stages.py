@@ -12,18 +12,18 @@ import numpy as np
 
 from fcrn_ros.bench.timing import milliseconds, row
 from fcrn_ros.depth_frame import DepthFrame
-from fcrn_ros.edges import flying_pixels
 from fcrn_ros.engine.threads import half_of_the_cores
-from fcrn_ros.flicker import Flicker
-from fcrn_ros.ground import find_ground
 from fcrn_ros.image import rgb_from_compressed, rgb_from_msg
 from fcrn_ros.mounting import Mounting
 from fcrn_ros.options import Options
 from fcrn_ros.pipeline import DepthPipeline, Picture
 from fcrn_ros.recording import Frame
+from fcrn_ros.scaling.flicker import Flicker
+from fcrn_ros.scaling.ground import find_ground
 from fcrn_ros.settings import Settings
 from fcrn_ros.sources import bundled_clip
-from fcrn_ros.surroundings import Surroundings
+from fcrn_ros.space.edges import flying_pixels
+from fcrn_ros.space.surroundings import Surroundings
 
 LENS = 'plumb_bob', (-0.2, 0.05, 0.001, 0.001, 0.0)
 MOUNTING = Mounting(1.25, pitch=0.19)  # about that of the bundled clip

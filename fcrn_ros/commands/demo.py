@@ -87,7 +87,7 @@ def _page(options: argparse.Namespace) -> PageProcess:
 
 
 def _keep(page: PageProcess) -> None:
-    from fcrn_ros.signals import end_on_signals
+    from fcrn_ros.shell.signals import end_on_signals
 
     try:
         end_on_signals()

@@ -107,9 +107,9 @@ def _check(options: argparse.Namespace, node: Settings) -> int:
 
 
 def _costmap(options: argparse.Namespace, node: Settings) -> Costmap:
+    from fcrn_ros.lenses.views import plan_views
     from fcrn_ros.model.weights import load_spec
     from fcrn_ros.navigation.costmap import Robot, plan_costmap
-    from fcrn_ros.views import plan_views
 
     camera = _camera(options)
     several = node.views == 'auto'

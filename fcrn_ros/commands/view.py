@@ -61,7 +61,7 @@ def add_page_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Show camera, depth, points and obstacles in the browser, live."""
-    from fcrn_ros.signals import end_on_signals
+    from fcrn_ros.shell.signals import end_on_signals
     from fcrn_ros.viewer.server import ViewerServer, require_rerun
 
     require_rerun()

@@ -205,7 +205,7 @@ def _offers(node: Node, topic: Topic) -> Any:
         qos_check_compatible,
     )
 
-    from fcrn_ros.inputs import reliability_for
+    from fcrn_ros.shell.inputs import reliability_for
 
     infos = node.get_publishers_info_by_topic(topic.name)
     wanted = reliability_for([info.qos_profile.reliability for info in infos])

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fcrn_ros.camera import Camera
+from fcrn_ros.lenses.views import View
 from fcrn_ros.mounting import Mounting
 from fcrn_ros.navigation.eye import Eye, eye_of
 from fcrn_ros.navigation.sight import sight_of
 from fcrn_ros.settings import Settings
-from fcrn_ros.views import View
 
 RESOLUTION = 0.05  # of the costmap [m]
 INFLATION = 0.3  # beyond the robot's radius [m]

@@ -1,9 +1,9 @@
 """
 What a camera sees through the pinhole views that its depth is made from.
 
-Convention: as in :mod:`fcrn_ros.views`; tangents are of angles to the axis of the rectified frame,
-which is taken for the optical frame. Worked number: a pinhole of 640 px and fx = 500 px with its
-axis in the middle sees to x / z = 320 / 500 = 0.64 on both sides.
+Convention: as in :mod:`fcrn_ros.lenses.views`; tangents are of angles to the axis of the rectified
+frame, which is taken for the optical frame. Worked number: a pinhole of 640 px and fx = 500 px
+with its axis in the middle sees to x / z = 320 / 500 = 0.64 on both sides.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.field import sees, within
+from fcrn_ros.lenses.field import sees, within
+from fcrn_ros.lenses.views import View, rectified_view
 from fcrn_ros.mounting import Mounting
 from fcrn_ros.navigation.coverage import Window
-from fcrn_ros.views import View, rectified_view
 
 STEP = 0.005  # of the tangents at which a lens is probed
 STEPS = 346  # to each side, up to 60 degrees

@@ -162,7 +162,7 @@ def subscribe(node: Node, namespace: str, outputs: Outputs) -> list[Any]:
     from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
     from std_msgs.msg import Float32
 
-    from fcrn_ros.inputs import Input
+    from fcrn_ros.shell.inputs import Input
 
     prefix = namespace.rstrip('/')
     topics: dict[str, tuple[Any, Callable[[Any], None]]] = {

@@ -14,7 +14,7 @@ from fcrn_ros.pipeline import DepthPipeline, Picture
 from fcrn_ros.recording import Frame
 from fcrn_ros.settings import Settings
 from fcrn_ros.sources import Source
-from fcrn_ros.surroundings import Surroundings
+from fcrn_ros.space.surroundings import Surroundings
 from fcrn_ros.viewer.scene import Scene, unpacked
 from fcrn_ros.viewer.session import SLACK, Session
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.mounting import BODY_R_OPTICAL, Mounting
-from fcrn_ros.obstacles import Band
+from fcrn_ros.space.obstacles import Band
 
 CELL = 0.05  # [m]
 ROWS, COLUMNS = 160, 160  # 8 m ahead, 4 m to either side

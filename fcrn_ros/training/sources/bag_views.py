@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
+from fcrn_ros.lenses.rectify import Rectifier
 from fcrn_ros.recording import colour_of, depth_of
-from fcrn_ros.rectify import Rectifier
 from fcrn_ros.training.sources.registration import (
     DepthRectifier,
     register,

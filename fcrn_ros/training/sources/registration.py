@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.rectify import Rectifier
+from fcrn_ros.lenses.rectify import Rectifier
 
 DENSITY = 1.5  # points per pixel of the colour image, along x and y, at the least
 COARSEST = 20  # pixels of colour in a pixel of depth, along x or y; more is a wrong K

@@ -10,7 +10,7 @@ from rclpy.node import Node
 
 from fcrn_ros.mounting import Mounting
 from fcrn_ros.settings import Settings
-from fcrn_ros.tf import TfReader, TfWriter
+from fcrn_ros.shell.tf import TfReader, TfWriter
 from fcrn_ros.transforms import matrix, quaternion
 
 LOG_SECONDS = 5.0

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.lens import distort, widest_angle
+from fcrn_ros.lenses.lens import distort, widest_angle
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import math
 
-from fcrn_ros.ground import Ground
 from fcrn_ros.scale import Scale
+from fcrn_ros.scaling.ground import Ground
 
 PRIOR = 0.3
 MEMORY = 1.0  # [s]

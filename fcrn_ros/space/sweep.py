@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fcrn_ros.obstacles import Band
+from fcrn_ros.space.obstacles import Band
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.voxels import downsample
+from fcrn_ros.space.voxels import downsample
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from fcrn_ros.engine import DepthEngine, EngineError
 from fcrn_ros.engine.supply import EngineSupply
 from fcrn_ros.image import open_cv_bridge, rgb_from_compressed, rgb_from_msg
 from fcrn_ros.messages import header_of
-from fcrn_ros.mountings import Mountings
 from fcrn_ros.pipeline import DepthPipeline, Picture, Prepared
 from fcrn_ros.settings import Settings
-from fcrn_ros.stream import LOG_SECONDS, Stream
-from fcrn_ros.surroundings import Surroundings
+from fcrn_ros.shell.mountings import Mountings
+from fcrn_ros.shell.stream import LOG_SECONDS, Stream
+from fcrn_ros.space.surroundings import Surroundings
 
 
 @dataclass(frozen=True)

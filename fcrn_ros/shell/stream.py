@@ -11,10 +11,10 @@ from sensor_msgs.msg import CameraInfo
 
 from fcrn_ros.camera import is_rectified
 from fcrn_ros.depth_frame import DepthFrame
-from fcrn_ros.health import Health
-from fcrn_ros.inputs import CameraCache, Input, image_input
-from fcrn_ros.outputs import Outputs
 from fcrn_ros.settings import Settings
+from fcrn_ros.shell.health import Health
+from fcrn_ros.shell.inputs import CameraCache, Input, image_input
+from fcrn_ros.shell.outputs import Outputs
 
 LOG_SECONDS = 5.0  # a repeated message comes this often at most
 

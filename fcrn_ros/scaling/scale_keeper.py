@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.flicker import Flicker
-from fcrn_ros.ground import Ground, find_ground
-from fcrn_ros.ground_scale import GroundScale
 from fcrn_ros.mounting import Mounting
 from fcrn_ros.scale import Scale
+from fcrn_ros.scaling.flicker import Flicker
+from fcrn_ros.scaling.ground import Ground, find_ground
+from fcrn_ros.scaling.ground_scale import GroundScale
 
 USUAL_GAP = 1 / 30  # [s] between frames that have no time
 NO_HEIGHT = 'scale: ground needs camera_height, or base_frame and its transform'

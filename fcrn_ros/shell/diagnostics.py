@@ -5,8 +5,8 @@ from __future__ import annotations
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from fcrn_ros.engine import DepthEngine
-from fcrn_ros.health import WARN
-from fcrn_ros.stream import Stream
+from fcrn_ros.shell.health import WARN
+from fcrn_ros.shell.stream import Stream
 
 
 def status_of(

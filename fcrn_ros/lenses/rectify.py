@@ -1,8 +1,8 @@
 """
 From a distorted image to a pinhole one.
 
-The lens models are those of :mod:`fcrn_ros.lens`; see :mod:`fcrn_ros.camera` for the convention of
-pixels and frames. Rays beyond the field that a lens polynomial describes are marked.
+The lens models are those of :mod:`fcrn_ros.lenses.lens`; see :mod:`fcrn_ros.camera` for the
+convention of pixels and frames. Rays beyond the field that a lens polynomial describes are marked.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
-from fcrn_ros.field import unfolded, within
-from fcrn_ros.lens import distort, is_fisheye
-from fcrn_ros.views import View, rectified_view
+from fcrn_ros.lenses.field import unfolded, within
+from fcrn_ros.lenses.lens import distort, is_fisheye
+from fcrn_ros.lenses.views import View, rectified_view
 
 Map = NDArray[np.float32]
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fcrn_ros.sweep import ScanLimits, Sweep
+from fcrn_ros.space.sweep import ScanLimits, Sweep
 
 # a bearing is free when this share of the rays through its band is known to be
 KNOWN_SHARE = 0.9

@@ -16,11 +16,11 @@ from fcrn_ros.camera import Camera
 from fcrn_ros.cloud import colored_points, trusted_depth
 from fcrn_ros.depth_frame import DepthFrame
 from fcrn_ros.mounting import Mounting
-from fcrn_ros.obstacles import clearing_points, marking_points, on_floor, ray_ends
-from fcrn_ros.scale_keeper import ground_of
-from fcrn_ros.scan import laser_scan
+from fcrn_ros.scaling.scale_keeper import ground_of
 from fcrn_ros.settings import Settings
-from fcrn_ros.sweep import ScanLimits, Sweep, lay_out
+from fcrn_ros.space.obstacles import clearing_points, marking_points, on_floor, ray_ends
+from fcrn_ros.space.scan import laser_scan
+from fcrn_ros.space.sweep import ScanLimits, Sweep, lay_out
 
 Cloud = NDArray[np.float32]
 

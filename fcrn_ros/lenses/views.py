@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcrn_ros.camera import IDENTITY, Camera
-from fcrn_ros.field import FieldOfView, field_of_view, pinhole_field
+from fcrn_ros.lenses.field import FieldOfView, field_of_view, pinhole_field
 
 Axis = tuple[float, float, float]
 

@@ -1,0 +1,1 @@
+"""What the node is made of: a camera's topics, the way of its frames, what is said of them."""

@@ -1,0 +1,1 @@
+"""What depth tells of the space around: obstacles, free space, a scan."""
