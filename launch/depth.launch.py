@@ -31,6 +31,10 @@ ARGUMENTS = {  # name: (default, meaning)
     'image_transport': ('', 'raw, or compressed to read <image>/compressed'),
     'model': ('', 'name of a shipped model, or a path to a .safetensors file'),
     'backend': ('', 'what runs the network: auto, torch, ...'),
+    'scale': ('', 'focal, none, or ground, which takes the scale from the floor'),
+    'camera_height': ('', 'of the camera above the floor [m]'),
+    'camera_pitch': ('', 'of the camera, downwards [rad]'),
+    'base_frame': ('', 'a TF frame on the floor that tells height and pitch instead'),
     'params_file': (str(CONFIG / 'depth.yaml'), 'YAML file of node parameters'),
     'namespace': ('', 'namespace of the node and of its topics'),
     'use_sim_time': ('', 'true to take the time from /clock'),
@@ -44,11 +48,21 @@ ARGUMENTS = {  # name: (default, meaning)
 }
 
 # launch arguments that override a node parameter when they are not empty
-OVERRIDES = {'image_transport': str, 'model': str, 'backend': str, 'use_sim_time': bool}
+OVERRIDES = {
+    'image_transport': str,
+    'model': str,
+    'backend': str,
+    'scale': str,
+    'camera_height': float,
+    'camera_pitch': float,
+    'base_frame': str,
+    'use_sim_time': bool,
+}
 # Fast DDS 2 reads the first variable only; ROS on Fast DDS 3 reads both and warns about the first
 PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 FAST_DDS_2 = ('humble', 'iron', 'jazzy')
-DISPLAYED = ('points', 'color/image_raw', 'depth/image_color')  # topics of config/depth.rviz
+# topics of config/depth.rviz
+DISPLAYED = ('points', 'points/marking', 'scan', 'color/image_raw', 'depth/image_color')
 
 Parameters = dict[str, ParameterValue]
 

@@ -109,9 +109,16 @@ def test_rviz_shows_topics_of_the_node():
         'fcrn_ros.shell.outputs', reason='needs ROS 2 (rclpy)', exc_type=ImportError
     )
     shown = [topic['Value'].removeprefix('/') for topic in _rviz_topics()]
-    assert shown == ['points', 'depth/image_color', 'color/image_raw']
-    types = {'points': 'PointCloud2', 'depth/image_color': 'Image', 'color/image_raw': 'Image'}
-    assert {t: outputs.OUTPUTS[t].type.__name__ for t in shown} == types
+    assert shown == ['points', 'points/marking', 'scan', 'depth/image_color', 'color/image_raw']
+    classes = {d['Topic']['Value'][1:]: d['Class'] for d in _rviz_displays() if 'Topic' in d}
+    for topic, display in classes.items():
+        assert display == f'rviz_default_plugins/{outputs.OUTPUTS[topic].type.__name__}'
+
+
+def test_rviz_asks_for_what_needs_the_floor_only_when_told_to():
+    """What it subscribes to is computed, and warned of where the camera's height is not known."""
+    shown = {d['Topic']['Value']: d['Enabled'] for d in _rviz_displays() if 'Topic' in d}
+    assert [topic for topic, on in shown.items() if not on] == ['/points/marking', '/scan']
 
 
 def test_rviz_reads_what_the_node_offers():
