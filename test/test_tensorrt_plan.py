@@ -12,8 +12,8 @@ import pytest
 import torch
 from small_models import SPEC, network_and_spec
 
+from fcrn_ros import whole_file
 from fcrn_ros.engine import EngineError, NotBuilt, Request
-from fcrn_ros.engine import cache as cache_module
 from fcrn_ros.engine.cache import Cache
 from fcrn_ros.engine.int8.quantize import KIND, Quantized, int8_key
 from fcrn_ros.engine.tensorrt import plan as tensorrt_plan
@@ -178,14 +178,14 @@ def test_plan_is_given_where_the_folder_cannot_be(small, library, builds, tmp_pa
     assert 'is not usable' in caplog.text
 
 
-@pytest.mark.parametrize('place', ['os.fsync', 'os.replace', 'tempfile.mkstemp'])
+@pytest.mark.parametrize('place', ['fsync', 'replace', 'open'])
 def test_plan_is_given_where_the_disk_is_full(
     small, library, builds, tmp_path, plan, caplog, monkeypatch, place
 ):
     def full(*_, **__):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr(f'{cache_module.__name__}.{place}', full)
+    monkeypatch.setattr(whole_file.os, place, full)
     assert _load(small, library, Cache(tmp_path)) == plan
     assert [r.levelname for r in caplog.records] == ['WARNING']
     assert 'No space left on device' in caplog.text

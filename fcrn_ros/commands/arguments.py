@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fcrn_ros.training.sources.openers import Options
@@ -43,6 +43,23 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--backend', default='auto')
     parser.add_argument('--device', default='auto')
     parser.add_argument('--precision', default='auto')
+
+
+def add_picture_options(parser: argparse.ArgumentParser) -> Any:
+    """Add where pictures come from; return the group of which one may be given."""
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument('--bag', type=Path, help='a ROS 1 or ROS 2 bag')
+    source.add_argument('--images', type=Path, help='a folder of images')
+    source.add_argument('--video', type=Path, help='a video file')
+    source.add_argument('--camera', type=int, help='number of a camera of this computer')
+    parser.add_argument('--topic', default='', help='the colour topic of the bag')
+    parser.add_argument(
+        '--intrinsics',
+        type=intrinsics,
+        metavar='FX,FY,CX,CY',
+        help='of images, video or camera; without it there is depth but no cloud',
+    )
+    return source
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcrn_ros.commands.arguments import add_engine_options, intrinsics
+from fcrn_ros.commands.arguments import add_engine_options, add_picture_options
 from fcrn_ros.commands.view import CLIP_MOUNTING, add_page_options, open_browser
 
 if TYPE_CHECKING:
@@ -19,18 +19,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``fcrn demo``."""
     add_engine_options(parser)
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument('--bag', type=Path, help='a ROS 1 or ROS 2 bag')
-    source.add_argument('--images', type=Path, help='a folder of images')
-    source.add_argument('--video', type=Path, help='a video file')
-    source.add_argument('--camera', type=int, help='number of a camera of this computer')
-    parser.add_argument('--topic', default='', help='the colour topic of the bag')
-    parser.add_argument(
-        '--intrinsics',
-        type=intrinsics,
-        metavar='FX,FY,CX,CY',
-        help='of images, video or camera; without it there is depth but no cloud',
-    )
+    add_picture_options(parser)
     parser.add_argument('--seconds', type=float, default=12.0, help='at most (default 12)')
     parser.add_argument('--out', type=Path, default=Path('demo_out'))
     parser.add_argument(

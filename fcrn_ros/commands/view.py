@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcrn_ros.commands.arguments import add_engine_options, intrinsics
+from fcrn_ros.commands.arguments import add_engine_options, add_picture_options
 from fcrn_ros.mounting import Mounting
 
 if TYPE_CHECKING:
@@ -24,19 +24,8 @@ CLIP_MOUNTING = Mounting(height=1.25, pitch=math.radians(10.6), roll=math.radian
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``fcrn view``."""
     add_engine_options(parser)
-    source = parser.add_mutually_exclusive_group()
+    source = add_picture_options(parser)
     source.add_argument('--namespace', help="of a running node's topics, for example /front")
-    source.add_argument('--bag', type=Path, help='a ROS 1 or ROS 2 bag')
-    source.add_argument('--images', type=Path, help='a folder of images')
-    source.add_argument('--video', type=Path, help='a video file')
-    source.add_argument('--camera', type=int, help='number of a camera of this computer')
-    parser.add_argument('--topic', default='', help='the colour topic of the bag')
-    parser.add_argument(
-        '--intrinsics',
-        type=intrinsics,
-        metavar='FX,FY,CX,CY',
-        help='of images, video or camera; without it there is depth but no cloud',
-    )
     parser.add_argument(
         '--height', type=float, help='of the camera above the floor [m]: tells floor from obstacle'
     )

@@ -8,10 +8,7 @@ ports: ``ssh -L 9090:127.0.0.1:9090 -L 9876:127.0.0.1:9876 robot``.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import re
-import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fcrn_ros.child import Child
 from fcrn_ros.viewer.page import LOCAL, Page
 
 if TYPE_CHECKING:
@@ -28,9 +26,7 @@ if TYPE_CHECKING:
 
 PAGE_PORT, GRPC_PORT = 9090, 9876
 MEMORY_LIMIT = '512MB'  # what a late browser gets of the past; the oldest is forgotten
-START_SECONDS = STOP_SECONDS = 10.0
-PR_SET_PDEATHSIG = 1  # prctl(2)
-LIBC = ctypes.CDLL(None)  # loaded here: nothing may be between fork and exec
+START_SECONDS = 10.0
 # these would lead to the user's own configuration of Rerun, or force its usage data on
 DROPPED = ('XDG_CONFIG_HOME', 'XDG_DATA_HOME', 'FORCE_RERUN_ANALYTICS')
 
@@ -74,8 +70,7 @@ class ViewerServer:
         grpc_port, viewer_port = free_port(grpc_port), free_port(0)
         free_port(port)
         self._home = tempfile.TemporaryDirectory(prefix='fcrn_view_')
-        self._log = Path(self._home.name) / 'rerun.log'
-        self._process = self._started(grpc_port, viewer_port)
+        self._child = self._started(grpc_port, viewer_port)
         try:
             self._wait_for(grpc_port, viewer_port)
             self.page = Page(port, viewer_port, grpc_port)
@@ -98,32 +93,23 @@ class ViewerServer:
     @property
     def pid(self) -> int:
         """Of Rerun's server."""
-        return self._process.pid
+        return self._child.process.pid
 
     def require_running(self) -> None:
         """Raise RuntimeError, with its last line, when Rerun's server has ended."""
-        if self._process.poll() is not None:
-            raise RuntimeError(f"rerun's server ended: {self._last_line()}")
+        self._child.require_running()
 
     def close(self) -> None:
         """Stop page and server."""
         self.page.close()
         self._stop()
 
-    def _started(self, grpc_port: int, viewer_port: int) -> subprocess.Popen[bytes]:
+    def _started(self, grpc_port: int, viewer_port: int) -> Child:
+        home = Path(self._home.name)
         command = [*_rerun(), '--serve-web', '--bind', LOCAL]
         command += ['--port', str(grpc_port), '--web-viewer-port', str(viewer_port)]
         command += ['--server-memory-limit', MEMORY_LIMIT]
-        with self._log.open('w') as output:
-            return subprocess.Popen(
-                command,
-                env=private_environment(Path(self._home.name)),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # a Ctrl-C reaches it through us
-                preexec_fn=end_with_parent,
-            )
+        return Child("rerun's server", command, home / 'rerun.log', private_environment(home))
 
     def _wait_for(self, *ports: int) -> None:
         end = time.monotonic() + START_SECONDS
@@ -133,19 +119,8 @@ class ViewerServer:
                 raise RuntimeError(f"rerun's server did not answer in {START_SECONDS:.0f} s")
             time.sleep(0.05)
 
-    def _last_line(self) -> str:
-        text = re.sub(r'\x1b\[[0-9;]*m', '', self._log.read_text(errors='replace'))
-        lines = [line for line in text.splitlines() if line.strip()]
-        return lines[-1] if lines else 'it said nothing'
-
     def _stop(self) -> None:
-        for stop in (self._process.terminate, self._process.kill):
-            stop()
-            try:
-                self._process.wait(STOP_SECONDS)
-                break
-            except subprocess.TimeoutExpired:
-                continue
+        self._child.stop()
         self._home.cleanup()
 
 
@@ -178,9 +153,3 @@ def _rerun() -> list[str]:
     assert spec is not None and spec.submodule_search_locations is not None
     path = Path(next(iter(spec.submodule_search_locations))) / 'rerun'
     return [str(path)] if path.exists() else [sys.executable, '-m', 'rerun_cli']
-
-
-def end_with_parent() -> None:
-    """Have this process, just forked, told to end when its parent does."""
-    if sys.platform == 'linux':  # where even a killed parent leaves no server behind
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
