@@ -763,3 +763,19 @@ def test_silent_node_is_a_warning():
     heard = _heard([1.0])
     heard.depth_nodes = ['/fcrn_depth']
     assert [f.level for f in depth_node.judge(heard)] == ['ok', 'warning']
+
+
+def test_each_of_several_cameras_is_told():
+    """The status of another node's camera is not this one's."""
+    heard = _heard([1.0])
+    heard.depth_nodes = ['/fcrn_depth']
+    statuses = [
+        SimpleNamespace(name=f'{name} depth', level=bytes([level]), message='a', values=[])
+        for name, level in (('fcrn_depth: front', 0), ('fcrn_depth: left', 1), ('rig/x: left', 2))
+    ]
+    heard.note_diagnostics(SimpleNamespace(status=statuses))
+    found = [f for f in depth_node.judge(heard) if 'status' in f.subject]
+    assert [(f.subject, f.level) for f in found] == [
+        ('front depth status', 'ok'),
+        ('left depth status', 'warning'),
+    ]

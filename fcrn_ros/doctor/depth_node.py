@@ -21,7 +21,10 @@ def judge(graph: Graph) -> Iterator[Finding]:
     yield ok('depth node', f'{", ".join(graph.depth_nodes)} runs')
     yield from _inputs(graph)
     for name in graph.depth_nodes:
-        yield _status(name, graph.statuses.get(name))
+        told = {k: s for k, s in graph.statuses.items() if k.partition(' ')[0] == name}
+        for key, status in (told or {name: None}).items():
+            camera = key.partition(' ')[2]
+            yield _status(f'{camera} depth status'.strip(), name, status)
 
 
 def _inputs(graph: Graph) -> Iterator[Finding]:
@@ -38,8 +41,7 @@ def _inputs(graph: Graph) -> Iterator[Finding]:
             yield warning(subject, f'it reads {", ".join(names)}, not {examined}', advice)
 
 
-def _status(name: str, status: Any) -> Finding:
-    subject = 'depth status'
+def _status(subject: str, name: str, status: Any) -> Finding:
     if status is None:
         advice = 'look at its log; /diagnostics comes once per second from a healthy node'
         return warning(subject, f'{name} sent no /diagnostics', advice)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
 DOCTOR, DEPTH_NODE = 'fcrn_doctor', 'fcrn_depth'
-STATUS = ': depth'  # ends the name of a depth node's status in /diagnostics, after its full name
+DEPTH = 'depth'  # ends the name of a depth node's status, behind its full name and a camera's
 RAW, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 # the longest wait for topics and nodes to appear; DDS announces itself every 3 s, and the first
@@ -88,7 +88,8 @@ class Graph:
     :ivar topics: topics that somebody publishes, our depth node's excepted, with their types.
     :ivar depth_nodes: full names of the running depth nodes.
     :ivar reads: the topics that they read, with their types.
-    :ivar statuses: the newest diagnostics of each depth node, by its full name.
+    :ivar statuses: the newest diagnostics of each depth node, by its full name; where it has several
+        cameras, by that and each one's name, as in ``/fcrn_depth front``.
     :ivar clock: the newest simulated time [s]; None without simulated time.
     """
 
@@ -116,8 +117,10 @@ class Graph:
     def note_diagnostics(self, message: Any) -> None:
         """Take the depth nodes' statuses out of a diagnostics message."""
         for status in message.status:
-            if status.name.endswith(STATUS):
-                self.statuses[f'/{status.name.removesuffix(STATUS)}'] = status
+            node, _, task = status.name.partition(': ')
+            camera, _, depth = f' {task}'.rpartition(' ')
+            if depth == DEPTH:
+                self.statuses[f'/{node}{camera}'] = status
 
 
 def listen(image: str, camera_info: str, seconds: float) -> Graph:
@@ -227,7 +230,8 @@ def _look_around(node: Node, graph: Graph) -> None:
     graph.rmw, graph.domain = _transport(node)
     pairs = [p for p in node.get_node_names_and_namespaces() if p[0] != DOCTOR]
     graph.nodes = sorted({_full_name(*pair) for pair in pairs})
-    depth = [p for p in pairs if p[0] == DEPTH_NODE or _full_name(*p) in graph.statuses]
+    told = {name.partition(' ')[0] for name in graph.statuses}
+    depth = [p for p in pairs if p[0] == DEPTH_NODE or _full_name(*p) in told]
     graph.depth_nodes = sorted({_full_name(*pair) for pair in depth})
     ours = {_full_name(DOCTOR, '/'), *graph.depth_nodes}
     for name, types in node.get_topic_names_and_types():
