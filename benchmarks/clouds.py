@@ -22,11 +22,15 @@ from numpy.typing import NDArray
 from fcrn_ros.bench.timing import milliseconds
 from fcrn_ros.camera import Camera
 from fcrn_ros.mounting import Mounting
+from fcrn_ros.options import Options
 from fcrn_ros.pipeline import DepthPipeline
 from fcrn_ros.recording import Frame, read_bag
+from fcrn_ros.settings import Settings
 from fcrn_ros.share import share_folder
+from fcrn_ros.sources import CLIP_MOUNTING, CLIP_RATE
 from fcrn_ros.space.obstacles import Band, clearing_points, heights, marking_points, ray_ends
 from fcrn_ros.space.scan import laser_scan
+from fcrn_ros.space.surroundings import Surroundings
 from fcrn_ros.space.sweep import ScanLimits, Sweep, lay_out
 
 SIZES = ((128, 96), (160, 128), (640, 480))
@@ -139,21 +143,40 @@ def _everything(
 
 
 def _print_shares(shots: list[Shot], model: str | None) -> None:
-    depths = {'exact': [shot.exact for shot in shots]}
+    true_floors = [shot.mounting.floor_T_optical for shot in shots]
+    rows = {'exact': ([shot.exact for shot in shots], true_floors)}
     if model is not None:
         pipeline = DepthPipeline.open(model, 'torch', threads=1)
-        depths['model'] = [pipeline(s.frame.image, s.frame.camera).depth for s in shots]
-        pairs = zip(depths['model'], shots, strict=True)
-        depths['model, scale of its floor'] = [d * _floor_scale(d, s) for d, s in pairs]
+        depths = [pipeline(s.frame.image, s.frame.camera).depth for s in shots]
+        rows['model'] = depths, true_floors
+        scaled = [d * _floor_scale(d, s) for d, s in zip(depths, shots, strict=True)]
+        rows['model, scale of its floor'] = scaled, true_floors
+        rows['model, scale and floor as the node finds them'] = _as_the_node(pipeline)
     print('| depth | depth error | tilt error | floor marked | obstacles lost |')
     print('|---|---|---|---|---|')
-    for name, images in depths.items():
+    for name, (images, floors) in rows.items():
         for band in BANDS:
-            shares = [_shares(d, s, band) for d, s in zip(images, shots, strict=True)]
+            triples = zip(images, shots, floors, strict=True)
+            shares = [_shares(d, s, t, band) for d, s, t in triples]
             floor, lost = np.mean(shares, axis=0)
             print(
                 f'| {name} | {band.depth_error} | {band.tilt_error} | {floor:.1%} | {lost:.1%} |'
             )
+
+
+def _as_the_node(pipeline: DepthPipeline) -> tuple[list[Depth], list[NDArray[np.float64]]]:
+    """Play the clip with ``scale: ground``; return depth and floor of the frames looked at."""
+    pipeline.options = Options(scale='ground')
+    frames = list(read_bag(share_folder() / 'demo' / 'room'))
+    numbers = np.linspace(0, len(frames) - 1, FRAMES).astype(int)
+    depths, floors = [], []
+    for number, frame in enumerate(frames):
+        depth = pipeline(frame.image, frame.camera, CLIP_MOUNTING, number / CLIP_RATE)
+        if number in numbers:
+            depths.append(depth.depth)
+            found = Surroundings([depth], CLIP_MOUNTING, Settings())
+            floors.append(found.floor_T_optical)
+    return depths, floors
 
 
 def _floor_scale(depth: Depth, shot: Shot) -> np.float32:
@@ -161,12 +184,14 @@ def _floor_scale(depth: Depth, shot: Shot) -> np.float32:
     return np.float32(np.median(shot.exact[floor] / depth[floor]))
 
 
-def _shares(depth: Depth, shot: Shot, band: Band) -> tuple[float, float]:
+def _shares(
+    depth: Depth, shot: Shot, floor_T_optical: NDArray[np.float64], band: Band
+) -> tuple[float, float]:
     """Return the shares of floor that is marked and of obstacles that are not."""
     number = np.arange(depth.size, dtype=np.float32).reshape(depth.shape)
     points = np.dstack((shot.camera.unproject(depth), number))
     found = np.zeros(depth.size, np.bool_)
-    found[marking_points(points, shot.mounting.floor_T_optical, band)[:, 3].astype(int)] = True
+    found[marking_points(points, floor_T_optical, band)[:, 3].astype(int)] = True
     marked, true = found.reshape(depth.shape), shot.height
     floor = np.abs(true) < FLOOR
     obstacle = (true > OBSTACLE[0]) & (true < OBSTACLE[1])

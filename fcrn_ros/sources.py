@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -11,11 +12,14 @@ import cv2
 import numpy as np
 
 from fcrn_ros.camera import Camera
+from fcrn_ros.mounting import Mounting
 from fcrn_ros.recording import Frame, read_bag
 from fcrn_ros.share import share_folder
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp')
 CLIP_RATE = 30.0  # [Hz]
+# the mean of the bundled clip's camera, which is held by a hand (demo/room_camera.py)
+CLIP_MOUNTING = Mounting(1.25, pitch=math.radians(10.6), roll=math.radians(0.6))
 PEEKED = 10  # frames of a bag that tell its rate
 
 

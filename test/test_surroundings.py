@@ -90,7 +90,7 @@ def test_the_floor_of_the_depth_counts_where_it_is_seen():
     """Depth 10 % too small lifts the floor by 0.06 m: the found floor rises with it."""
     found = _of(_frame(exact_depth(boxes=(BOX,)) * np.float32(0.7)))
     height = MOUNTING.height * 0.7
-    assert found._floor_T_optical[2, 3] == pytest.approx(height, abs=0.01)
+    assert found.floor_T_optical[2, 3] == pytest.approx(height, abs=0.01)
     assert len(found.marking) and found.marking[:, 2].max() < 3
 
 
@@ -98,16 +98,16 @@ def test_the_mounting_counts_where_no_floor_is_seen():
     """A wall fills the picture."""
     wall = np.full((60, 80), 1.0, np.float32)
     found = _of(_frame(wall))
-    assert np.array_equal(found._floor_T_optical, MOUNTING.floor_T_optical)
+    assert np.array_equal(found.floor_T_optical, MOUNTING.floor_T_optical)
 
 
 def test_a_floor_that_the_scale_found_is_not_looked_for_again(monkeypatch):
     monkeypatch.setattr(surroundings, 'ground_of', None)
     ground = Ground(MOUNTING.up, 0.6, 0.55, 0.3, 0.01, 0.05)
     found = _of(replace(_frame(), ground=ground, scale=Scale(1.0, 'ground')))
-    assert found._floor_T_optical[2, 3] == 0.55
+    assert found.floor_T_optical[2, 3] == 0.55
     none = _of(replace(_frame(), scale=Scale(1.0, 'ground')))
-    assert none._floor_T_optical[2, 3] == MOUNTING.height
+    assert none.floor_T_optical[2, 3] == MOUNTING.height
 
 
 # -- several views

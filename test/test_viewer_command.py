@@ -19,7 +19,7 @@ pytest.importorskip('rerun', reason="needs rerun: pip install 'fcrn_ros[viz]'")
 from viewer_recording import read  # noqa: E402
 
 from fcrn_ros.cli import main  # noqa: E402
-from fcrn_ros.commands.view import CLIP_MOUNTING  # noqa: E402
+from fcrn_ros.sources import CLIP_MOUNTING  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 60.0  # [s], of every wait

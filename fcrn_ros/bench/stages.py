@@ -14,19 +14,17 @@ from fcrn_ros.bench.timing import milliseconds, row
 from fcrn_ros.depth_frame import DepthFrame
 from fcrn_ros.engine.threads import half_of_the_cores
 from fcrn_ros.image import rgb_from_compressed, rgb_from_msg
-from fcrn_ros.mounting import Mounting
 from fcrn_ros.options import Options
 from fcrn_ros.pipeline import DepthPipeline, Picture
 from fcrn_ros.recording import Frame
 from fcrn_ros.scaling.flicker import Flicker
 from fcrn_ros.scaling.ground import find_ground
 from fcrn_ros.settings import Settings
-from fcrn_ros.sources import bundled_clip
+from fcrn_ros.sources import CLIP_MOUNTING, bundled_clip
 from fcrn_ros.space.edges import flying_pixels
 from fcrn_ros.space.surroundings import Surroundings
 
 LENS = 'plumb_bob', (-0.2, 0.05, 0.001, 0.001, 0.0)
-MOUNTING = Mounting(1.25, pitch=0.19)  # about that of the bundled clip
 SETTINGS = Settings(min_confidence=0.3)
 PRODUCTS = ('points', 'marking', 'clearing', 'scan')
 Calls = Mapping[str, Callable[[], object]]
@@ -75,7 +73,7 @@ def _calls_to_depth(pipeline: DepthPipeline, frame: Frame) -> Calls:
 def _calls_from_depth(frame: DepthFrame) -> Calls:
     """Return what may follow on depth; each product by itself, with what it needs at hand."""
     camera, flicker = frame.require_camera(), Flicker(0.3)
-    products = Surroundings([frame], MOUNTING, SETTINGS)
+    products = Surroundings([frame], CLIP_MOUNTING, SETTINGS)
     times = iter(range(1_000_000))
 
     def anew(*names: str) -> Callable[[], None]:
@@ -88,14 +86,14 @@ def _calls_from_depth(frame: DepthFrame) -> Calls:
         return call
 
     def everything(settings: Settings) -> None:
-        new = Surroundings([frame], MOUNTING, settings)
+        new = Surroundings([frame], CLIP_MOUNTING, settings)
         for name in PRODUCTS:
             getattr(new, name)
 
     everything(SETTINGS)  # lays out the scan, once per camera
     return {
         'scale: flicker': lambda: flicker.factor(frame.depth, next(times) / 30),
-        'scale: floor': lambda: find_ground(frame.depth, camera, MOUNTING, frame.confidence),
+        'scale: floor': lambda: find_ground(frame.depth, camera, CLIP_MOUNTING, frame.confidence),
         'edge filter': lambda: flying_pixels(frame.depth, 1.0, frame.enlarged),
         'trusted depth': anew('_depths'),
         'points': anew('_clouds', 'points'),
@@ -115,7 +113,7 @@ def _message_calls(frame: DepthFrame) -> Calls:
     except ImportError:
         return {}
     header = Header()
-    points = Surroundings([frame], MOUNTING, SETTINGS).points
+    points = Surroundings([frame], CLIP_MOUNTING, SETTINGS).points
     return {
         'message: depth': lambda: messages.depth_to_msg(header, frame.depth),
         'message: compressed depth': lambda: messages.compressed_depth_to_msg(header, frame.depth),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcrn_ros.commands.arguments import add_engine_options, add_picture_options
-from fcrn_ros.commands.view import CLIP_MOUNTING, add_page_options, open_browser
+from fcrn_ros.commands.view import add_page_options, open_browser
 
 if TYPE_CHECKING:
     from fcrn_ros.viewer.child import PageProcess
@@ -46,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
     )
     names = ('model', 'backend', 'device', 'precision')
     parameters = {n: getattr(options, n) for n in names if getattr(options, n)}
+    if _is_clip(options):
+        parameters |= _clip_parameters()
     with _page(options) if options.view else nullcontext() as page:
         summary = run_demo(source, options.out, options.seconds, parameters)
         if not summary['frames_out']:
@@ -56,16 +58,33 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _is_clip(options: argparse.Namespace) -> bool:
+    return not any((options.bag, options.images, options.video)) and options.camera is None
+
+
+def _clip_parameters() -> dict[str, object]:
+    """Return what the node is told of the bundled clip: its camera's height is known."""
+    from fcrn_ros.sources import CLIP_MOUNTING
+
+    return {
+        'scale': 'ground',
+        'camera_height': CLIP_MOUNTING.height,
+        'camera_pitch': CLIP_MOUNTING.pitch,
+        'camera_roll': CLIP_MOUNTING.roll,
+    }
+
+
 def _page(options: argparse.Namespace) -> PageProcess:
     """Start the page of the node that will run; it computes in a process of its own."""
     from fcrn_ros.demo.run import namespace
+    from fcrn_ros.sources import CLIP_MOUNTING
     from fcrn_ros.viewer.child import PageProcess
     from fcrn_ros.viewer.server import require_rerun
 
     require_rerun()
     arguments = ['--namespace', namespace(), '--no-browser']
     arguments += ['--port', str(options.port), '--grpc-port', str(options.grpc_port)]
-    if not any((options.bag, options.images, options.video)) and options.camera is None:
+    if _is_clip(options):
         degrees = (math.degrees(a) for a in (CLIP_MOUNTING.pitch, CLIP_MOUNTING.roll))
         pitch, roll = map(str, degrees)
         arguments += ['--height', str(CLIP_MOUNTING.height), '--pitch', pitch, '--roll', roll]

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from fcrn_ros.viewer.server import ViewerServer
     from fcrn_ros.viewer.session import Session
 
-CLIP_MOUNTING = Mounting(height=1.25, pitch=math.radians(10.6), roll=math.radians(0.6))
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``fcrn view``."""
@@ -69,7 +67,7 @@ def _pictures(options: argparse.Namespace) -> Callable[[argparse.Namespace, View
     """Open source and engine, and return what shows them."""
     from fcrn_ros.pipeline import DepthPipeline
     from fcrn_ros.settings import Settings
-    from fcrn_ros.sources import open_source
+    from fcrn_ros.sources import CLIP_MOUNTING, open_source
 
     chosen = options.bag, options.images, options.video, options.camera
     source = open_source(*chosen, options.intrinsics, options.topic)

@@ -88,8 +88,8 @@ class Graph:
     :ivar topics: topics that somebody publishes, our depth node's excepted, with their types.
     :ivar depth_nodes: full names of the running depth nodes.
     :ivar reads: the topics that they read, with their types.
-    :ivar statuses: the newest diagnostics of each depth node, by its full name; where it has several
-        cameras, by that and each one's name, as in ``/fcrn_depth front``.
+    :ivar statuses: the newest diagnostics of each depth node, by its full name; where it has
+        several cameras, by that and each one's name, as in ``/fcrn_depth front``.
     :ivar clock: the newest simulated time [s]; None without simulated time.
     """
 

@@ -57,7 +57,7 @@ class Surroundings:
     def marking(self) -> Cloud:
         """What stands above the floor, (n, 4)."""
         s = self.settings
-        return marking_points(self._all, self._floor_T_optical, s.obstacle_band(), s.voxel_size)
+        return marking_points(self._all, self.floor_T_optical, s.obstacle_band(), s.voxel_size)
 
     @cached_property
     def clearing(self) -> Cloud:
@@ -68,13 +68,27 @@ class Surroundings:
     def scan(self) -> NDArray[np.float32]:
         """The ranges of ``sweep`` [m], as ``laser_scan`` returns them."""
         limits = self.settings.scan_limits()
-        return laser_scan(self._all, self._ends, self._floor_T_optical, self.sweep, limits)
+        return laser_scan(self._all, self._ends, self.floor_T_optical, self.sweep, limits)
 
     @property
     def sweep(self) -> Sweep:
         """The bearings of the scan."""
         assert isinstance(self._swept, Sweep)
         return self._swept
+
+    @cached_property
+    def floor_T_optical(self) -> NDArray[np.float64]:
+        """Where the floor of this depth lies; as the camera is held where it is not seen."""
+        front, held = self.front, self.mounting
+        assert held is not None
+        ground = front.ground
+        if ground is None and front.scale.source != 'ground':  # then it was looked for
+            ground = ground_of(
+                front.depth, front.confidence, front.require_camera(), front.camera_R_view, held
+            )
+        if ground is None:
+            return held.floor_T_optical
+        return on_floor(held.floor_T_optical, ground.up, ground.middle)
 
     # -- what an output may lack, in words; '' where it lacks nothing ---------------------------
 
@@ -127,20 +141,6 @@ class Surroundings:
     def _ends(self) -> Cloud:
         triples = zip(self._frames, self._clouds, self._depths, strict=True)
         return _joined([_ends(*triple, self.settings.max_range) for triple in triples])
-
-    @cached_property
-    def _floor_T_optical(self) -> NDArray[np.float64]:
-        """Where the floor of this depth lies; as the camera is held where it is not seen."""
-        front, held = self.front, self.mounting
-        assert held is not None
-        ground = front.ground
-        if ground is None and front.scale.source != 'ground':  # then it was looked for
-            ground = ground_of(
-                front.depth, front.confidence, front.require_camera(), front.camera_R_view, held
-            )
-        if ground is None:
-            return held.floor_T_optical
-        return on_floor(held.floor_T_optical, ground.up, ground.middle)
 
 
 def _joined(clouds: Sequence[Cloud]) -> Cloud:
