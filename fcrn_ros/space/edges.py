@@ -47,12 +47,26 @@ def flying_pixels(
     _check(depth, strength, reach)
     if strength == 0:
         return np.zeros(depth.shape, bool)
+    if reach > 1:
+        return _enlarged(depth, strength, reach)
     found = np.empty(depth.shape, bool)
-    margin = 2 * MELT * reach  # rows that a row's answer depends on
+    margin = 2 * MELT  # rows that a row's answer depends on
     for top in range(0, len(depth), BAND):
         first = max(0, top - margin)
-        band = _flying(depth[first : top + BAND + margin], CLEAR / strength, MELT * reach)
+        band = _flying(depth[first : top + BAND + margin], CLEAR / strength)
         found[top : top + BAND] = band[top - first :][:BAND]
+    return found
+
+
+def _enlarged(depth: NDArray[np.float32], strength: float, reach: int) -> NDArray[np.bool_]:
+    """Judge the middle pixel of every reach x reach ones for all of them."""
+    found = np.zeros(depth.shape, bool)
+    grid = depth[reach // 2 :: reach, reach // 2 :: reach]
+    if grid.size:
+        blocks = flying_pixels(np.ascontiguousarray(grid), strength)
+        blocks = blocks.repeat(reach, 0).repeat(reach, 1)[: len(depth), : depth.shape[1]]
+        found[: len(blocks), : blocks.shape[1]] = blocks
+    found &= (depth > 0) & (depth < np.inf)
     return found
 
 
@@ -65,14 +79,13 @@ def _check(depth: NDArray[np.float32], strength: float, reach: int) -> None:
         raise ValueError(f'reach is {reach}; expected 1 or more')
 
 
-def _flying(depth: NDArray[np.float32], clear: float, step: int) -> NDArray[np.bool_]:
+def _flying(depth: NDArray[np.float32], clear: float) -> NDArray[np.bool_]:
     """
     Return the pixels that stand between two surfaces, near a bend.
 
     :param clear: share of depth by which they are clear of both.
-    :param step: [px] to the surfaces.
     """
-    window = np.ones((2 * step + 1,) * 2, np.uint8)
+    window = np.ones((2 * MELT + 1,) * 2, np.uint8)
     found = (depth > 0) & (depth < np.inf)  # False for NaN
     near, far = (np.where(found, depth, np.float32(none)) for none in (np.inf, 0))
     cv2.erode(near, window, near)
@@ -83,15 +96,14 @@ def _flying(depth: NDArray[np.float32], clear: float, step: int) -> NDArray[np.b
     found &= depth > near
     found &= depth < far
     if found.any():
-        found &= cv2.dilate(_bends(depth, step, BEND * clear), window).view(bool)
+        found &= cv2.dilate(_bends(depth, BEND * clear), window).view(bool)
     return found
 
 
-def _bends(depth: NDArray[np.float32], step: int, least: float) -> NDArray[np.uint8]:
+def _bends(depth: NDArray[np.float32], least: float) -> NDArray[np.uint8]:
     """
-    Return where inverse depth i bends along row or column: |i(-step) - 2 i + i(step)| > least i.
+    Return where inverse depth i bends along row or column: |i(-2) - 2 i(0) + i(2)| > least i(0).
 
-    :param step: [px] between the three pixels that are compared.
     :return: (h, w) uint8, 1 where it bends; 0 also where one of the three is not known.
     """
     with np.errstate(divide='ignore', over='ignore'):
@@ -99,11 +111,11 @@ def _bends(depth: NDArray[np.float32], step: int, least: float) -> NDArray[np.ui
     inverse[~((inverse > 0) & (inverse < np.inf))] = np.nan
     found = np.zeros(depth.shape, np.uint8)
     for i, out in ((inverse, found), (inverse.T, found.T)):
-        middle = i[step:-step]
-        second = i[: -2 * step] + i[2 * step :]
+        middle = i[MELT:-MELT]
+        second = i[: -2 * MELT] + i[2 * MELT :]
         second -= middle
         second -= middle
         np.abs(second, out=second)
         second /= middle
-        out[step:-step] |= second > np.float32(least)  # False for NaN
+        out[MELT:-MELT] |= second > np.float32(least)  # False for NaN
     return found
