@@ -18,6 +18,12 @@ EXPECTED_TYPES = {
     bool: 'true or false',
     tuple: 'a list of names',
 }
+# of each pair, the first has to be below the second
+ORDERED = (
+    ('obstacle_min_height', 'obstacle_max_height'),
+    ('scan_min_height', 'scan_max_height'),
+    ('min_range', 'scan_range_max'),
+)
 NAME = re.compile(r'[A-Za-z][A-Za-z0-9_]*')  # of a part of a topic's name
 
 
@@ -70,8 +76,14 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
     own = {name: good.pop(name) for name in list(good) if '.' in name}
     settings = Settings(**good, own=own)
     _require_names(settings.cameras)
-    for part in (settings.options, settings.obstacle_band, settings.scan_limits):
-        part()  # what does not go together is refused
+    settings.options()
+    for low, high in ORDERED:
+        smaller, larger = getattr(settings, low), getattr(settings, high)
+        if not smaller < larger:
+            raise ValueError(
+                f'parameter {low} is {smaller:g}, {high} {larger:g}; expected the first below the '
+                'second'
+            )
     return settings
 
 

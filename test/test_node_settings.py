@@ -58,7 +58,7 @@ def test_cameras_have_their_own_mounting(read):
         ),
         (
             '/**: {ros__parameters: {obstacle_min_height: 0.5, obstacle_max_height: 0.4}}',
-            'heights are 0.5 to 0.4 m',
+            'parameter obstacle_min_height is 0.5, obstacle_max_height 0.4',
         ),
         ('controller: {ros__parameters: {max_range: 5.0}}', 'no ros__parameters of fcrn_depth'),
         ('- 1', 'holds list; expected a mapping'),

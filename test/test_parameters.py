@@ -6,6 +6,7 @@ import re
 import pytest
 
 from fcrn_ros import parameters
+from fcrn_ros.mounting import Mounting
 from fcrn_ros.options import Options
 from fcrn_ros.parameters import checked, settings_from
 from fcrn_ros.settings import PARAMETERS, Settings
@@ -133,6 +134,40 @@ def test_options_are_what_the_pipeline_needs():
 def test_ranges_out_of_order_are_refused(low, high):
     with pytest.raises(ValueError, match=f'min_range is {low:g}, max_range {high:g}; expected'):
         settings_from({'min_range': low, 'max_range': high})
+
+
+@pytest.mark.parametrize(
+    ('low', 'high'),
+    [
+        ('obstacle_min_height', 'obstacle_max_height'),
+        ('scan_min_height', 'scan_max_height'),
+        ('min_range', 'scan_range_max'),
+    ],
+)
+def test_bounds_of_one_thing_are_in_order(low, high):
+    with pytest.raises(ValueError, match=f'parameter {low} is 3, {high} 2; expected the first'):
+        settings_from({low: 3.0, high: 2.0})
+
+
+def test_a_camera_of_several_may_be_held_otherwise():
+    settings = settings_from(
+        {'cameras': ['front', 'left'], 'camera_height': 0.5, 'left.camera_pitch': 0.3}
+    )
+    assert settings.mounting('front') == Mounting(0.5)
+    assert settings.mounting('left') == Mounting(0.5, pitch=0.3)
+    assert settings_from({}).mounting('') is None
+
+
+@pytest.mark.parametrize('names', [[], ['front', 'front'], ['9'], ['a b'], ['front', '']])
+def test_names_of_cameras_are_parts_of_topics(names):
+    with pytest.raises(ValueError, match='parameter cameras is'):
+        settings_from({'cameras': names})
+
+
+@pytest.mark.parametrize('name', ['left.max_range', 'left.no_such', '.camera_pitch2'])
+def test_what_is_every_camera_s_cannot_be_one_s(name):
+    with pytest.raises(ValueError, match=f"parameter '{name}' is not known"):
+        settings_from({name: 1.0})
 
 
 # On a node

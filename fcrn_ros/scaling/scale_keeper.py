@@ -15,7 +15,7 @@ from fcrn_ros.scaling.ground import Ground, find_ground
 from fcrn_ros.scaling.ground_scale import GroundScale
 
 USUAL_GAP = 1 / 30  # [s] between frames that have no time
-NO_HEIGHT = 'scale: ground needs camera_height, or base_frame and its transform'
+NO_HEIGHT = 'ground needs camera_height, or base_frame and its transform'
 
 
 def ground_of(

@@ -160,8 +160,11 @@ class FrameLoop:
         if frame.camera is None:
             return  # the stream says that
         logger = self._node.get_logger()
-        if frame.scale.doubt:
-            logger.warning(f'{stream.prefix}scale: {frame.scale.doubt}', once=True)
+        doubt = f'{stream.prefix}scale: {frame.scale.doubt}'
+        if frame.scale.doubt and frame.scale.source == 'ground':  # the first frame has it always
+            logger.warning(doubt, throttle_duration_sec=LOG_SECONDS, skip_first=True)
+        elif frame.scale.doubt:
+            logger.warning(doubt, once=True)
         for reason in sorted(set(lacking.values())):
             topics = ', '.join(stream.prefix + t for t, r in lacking.items() if r == reason)
             logger.warning(
