@@ -19,9 +19,10 @@ from fcrn_ros.camera import Camera
 from fcrn_ros.depth_frame import right_probability
 from fcrn_ros.engine import EngineError
 from fcrn_ros.model.weights import ModelSpec
+from fcrn_ros.mounting import Mounting
 from fcrn_ros.optics import CAMERAS_KEPT
 from fcrn_ros.options import Options
-from fcrn_ros.pipeline import DepthPipeline
+from fcrn_ros.pipeline import DepthPipeline, Picture
 
 SPEC = ModelSpec(
     name='known',
@@ -452,3 +453,91 @@ def test_pipeline_of_a_real_network(tiny_model, one_thread, monkeypatch):
     expected = 1 - np.exp(-0.25 / np.exp(log_scale[depth > 0]))
     assert np.allclose(frame.confidence[depth > 0], expected, atol=1e-5)
     assert (depth > 0).mean() > 0.5
+
+
+# Several views, several pictures, scale over time
+
+FISHEYE = Camera(120, 90, 38.0, 39.0, 58.0, 46.0, 'equidistant', (1e-4, 0.0, 0.0, 0.0))
+
+
+def test_views_of_a_wide_lens_are_one_batch():
+    """120 px at 38 px a radian are 181 degrees: three views of 80."""
+    engine = KnownEngine(2.0, 0.0)
+    frames = DepthPipeline(engine).views(Picture(_image(90, 120), FISHEYE))
+    (batch,) = engine.batches
+    assert len(batch) == len(frames) == 3
+    assert [f.view for f in frames] == ['front', 'left', 'right']
+    for frame in frames:
+        width = 2 * math.degrees(math.atan(frame.camera.width / 2 / frame.camera.fx))
+        assert width == pytest.approx(80, abs=1)
+        assert frame.own.shape == frame.depth.shape == SIZE and not frame.own.all()
+
+
+def test_front_view_of_a_wide_lens_is_what_a_call_returns():
+    depths = DepthPipeline(KnownEngine(2.0))
+    assert depths(_image(90, 120), FISHEYE).view == 'front'
+    depths.options = Options(views='front')
+    alone = depths.views(Picture(_image(90, 120), FISHEYE))
+    assert [f.view for f in alone] == [''] and alone[0].camera_R_view is None
+
+
+def test_pictures_of_several_cameras_are_one_batch():
+    """Each gets its own outputs back: the second one's are twice as far."""
+    engine = KnownEngine(2.0)
+    depths = DepthPipeline(engine, Options(scale='none'))
+    pictures = [Picture(_image(), CAMERA), Picture(_image(90, 120), FISHEYE, stream='left')]
+    prepared = [depths.prepare(p) for p in pictures]
+    outputs = depths.infer(prepared)
+    assert [len(o) for o in outputs] == [1, 3] and len(engine.batches) == 1
+    outputs[1] *= 2
+    (one,), three = (depths.finish(*pair) for pair in zip(prepared, outputs, strict=True))
+    assert one.depth[8, 16] == 2 and all(f.depth[8, 16] == 4 for f in three)
+
+
+def _floor(height, camera):
+    """Return (16, 32) z-depth of a floor below a camera that looks down by 30 degrees."""
+    rays = camera.resized(32, 16).rays() @ Mounting(height, math.radians(30)).floor_R_optical.T
+    return np.where(rays[..., 2] < -0.05, -height / np.minimum(rays[..., 2], -0.05), 9.0)
+
+
+def test_scale_by_the_floor_brings_depth_to_the_mounting_s_height():
+    """The floor of the depth lies 0.8 m below the camera, which is 1.2 m up: a factor of 1.5."""
+    held = Mounting(1.2, math.radians(30))
+    engine = KnownEngine(_floor(0.8, CAMERA) / 2.8, -9.0)  # the focal correction is 2.8
+    depths = DepthPipeline(engine, Options(scale='ground', max_range=100.0))
+    focal = DepthPipeline(engine, Options(max_range=100.0))(_image(), CAMERA).scale.factor
+    engine.output[:, 0] = _floor(0.8, CAMERA) / focal
+    first = depths(_image(), CAMERA, held, 0.0)
+    assert first.scale.factor == pytest.approx(focal, rel=1e-3)  # it starts there
+    for number in range(1, 150):
+        frame = depths(_image(), CAMERA, held, number / 30)
+    assert frame.scale.source == 'ground' and frame.scale.quality > 0.5
+    assert 1.3 < frame.scale.factor / focal < 1.52
+    assert frame.ground.height == pytest.approx(0.8 * frame.scale.factor / focal, rel=0.05)
+    assert np.median(frame.depth / _floor(0.8, CAMERA)) == pytest.approx(
+        frame.scale.factor / focal, rel=1e-3
+    )
+
+
+def test_streams_do_not_share_their_scale():
+    held, engine = Mounting(1.2, math.radians(30)), KnownEngine(_floor(0.8, CAMERA), -9.0)
+    depths = DepthPipeline(engine, Options(scale='ground', max_range=100.0))
+    for number in range(60):
+        depths.views(Picture(_image(), CAMERA, held, number / 30, 'front'))
+    (new,) = depths.views(Picture(_image(), CAMERA, held, 2.0, 'left'))
+    (old,) = depths.views(Picture(_image(), CAMERA, held, 2.0, 'front'))
+    focal = depths.views(Picture(_image(), CAMERA, None, 0.0, 'right'))[0].scale.factor
+    assert new.scale.factor == pytest.approx(focal) != pytest.approx(old.scale.factor, rel=0.03)
+
+
+def test_scale_by_the_floor_without_a_mounting_is_the_focal_one_and_says_so():
+    frame = _run(2.0, scale='ground')
+    assert frame.scale.source == 'focal' and 'camera_height' in frame.scale.doubt
+
+
+def test_depth_before_the_masks_is_kept_for_the_edge_filter():
+    """The far column is +Inf in depth and 99 m there; the near one NaN and 0.1 m."""
+    frame = _run(_rows(0.1, 99.0), scale='none')
+    assert np.isnan(frame.depth[3, 0]) and np.isinf(frame.depth[3, 1])
+    assert frame.unmasked[3, :2].tolist() == pytest.approx([0.1, 99.0])
+    assert frame.enlarged == 1 and _run(2.0, resolution='camera').enlarged == 4
