@@ -33,7 +33,6 @@ class DepthFrame:
         none was found or looked for.
     :param camera_R_view: (3, 3) float64, from the frame of this depth to the image's optical
         frame; None where the two are one.
-    :param view: its name, of one of several views that is turned; '' where it is the image's.
     :param own: (h, w) bool: the pixels whose direction the lens sees, and no other view of the
         image covers better; None: all.
     :param unmasked: (h, w) float32, the depth before anything of it was made NaN or Inf; None
@@ -48,7 +47,6 @@ class DepthFrame:
     scale: Scale
     ground: Ground | None = None
     camera_R_view: NDArray[np.float64] | None = None
-    view: str = ''
     own: NDArray[np.bool_] | None = None
     unmasked: NDArray[np.float32] | None = None
     enlarged: int = 1

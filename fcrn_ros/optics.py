@@ -29,7 +29,6 @@ class Optic:
     :param scale: the focal-length correction.
     :param outside: (h, w) bool: pixels of the depth that the lens does not see; None: none.
     :param camera_R_view: as in ``DepthFrame``.
-    :param view: as in ``DepthFrame``.
     :param own: as in ``DepthFrame``.
     """
 
@@ -38,7 +37,6 @@ class Optic:
     scale: Scale = UNKNOWN
     outside: NDArray[np.bool_] | None = None
     camera_R_view: NDArray[np.float64] | None = None
-    view: str = ''
     own: NDArray[np.bool_] | None = None
 
 
@@ -97,10 +95,17 @@ class Optics:
             output,
             scale if focal else Scale(1.0, 'none'),
             outside,
-            view.camera_R_view if view else None,
-            view.name if view else '',
+            _turn(camera, view),
             _own(view, output, outside),
         )
+
+
+def _turn(camera: Camera, view: View | None) -> NDArray[np.float64] | None:
+    """Return the rotation from a view to the rectified frame; None for the front one."""
+    if view is None or view.name == 'front':
+        return None
+    turn: NDArray[np.float64] = rectified_view(camera).camera_R_view.T @ view.camera_R_view
+    return turn
 
 
 def _own(

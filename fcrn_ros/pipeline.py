@@ -214,7 +214,6 @@ class DepthPipeline:
             scale,
             ground,
             optic.camera_R_view,
-            optic.view,
             optic.own,
             unmasked,
             max(1, round(size[0] / self.engine.spec.output_size[1])),

@@ -52,27 +52,24 @@ def test_every_direction_is_covered_once(outputs):
 
 
 def test_images_are_the_middle_view_s(outputs):
-    """A pinhole of 80 degrees, in a frame of its own: it is turned against the raw image."""
+    """A pinhole of 80 degrees along the axis of the lens, in the image's own frame."""
     image, info = outputs['depth/image_raw'], outputs['depth/camera_info']
-    assert image.header.frame_id == info.header.frame_id == f'{FRAME_ID}_front'
+    assert image.header.frame_id == info.header.frame_id == FRAME_ID
     camera = Camera.from_msg(info)
     assert not camera.distorted
     half = np.degrees(np.arctan(camera.width / 2 / camera.fx))
     assert 2 * half == pytest.approx(80, abs=1)
 
 
-def test_the_frame_of_the_view_is_made_known(node, outputs):
-    """Without tf2_ros the node says how to; with it, TF has it."""
-    if _has_tf2():
-        pytest.skip('tf2_ros publishes it here')
-    line = node.wait_for_log(f'TF does not know {FRAME_ID}_front')
-    assert f'--frame-id {FRAME_ID} --child-frame-id {FRAME_ID}_front' in line
-
-
-def _has_tf2():
-    from importlib.util import find_spec
-
-    return find_spec('tf2_ros') is not None
+def test_points_of_the_middle_view_are_those_of_its_depth(outputs):
+    depth, info = array_of(outputs['depth/image_raw']), outputs['depth/camera_info']
+    points = np.frombuffer(outputs['points'].data, np.float32).reshape(-1, 4)[: depth.size]
+    known = np.isfinite(points[:, 2])
+    assert known.any()
+    np.testing.assert_array_equal(points[known, 2], depth.ravel()[known])
+    pixels = Camera.from_msg(info).project(points[known, :3])
+    v, u = np.divmod(np.flatnonzero(known), depth.shape[1])
+    np.testing.assert_allclose(pixels, np.stack((u, v), -1), atol=0.01)
 
 
 def test_front_view_alone_is_computed_where_that_is_asked_for(node, outputs):

@@ -466,7 +466,8 @@ def test_views_of_a_wide_lens_are_one_batch():
     frames = DepthPipeline(engine).views(Picture(_image(90, 120), FISHEYE))
     (batch,) = engine.batches
     assert len(batch) == len(frames) == 3
-    assert [f.view for f in frames] == ['front', 'left', 'right']
+    ahead = [0.0 if f.camera_R_view is None else f.camera_R_view[0, 2] for f in frames]
+    assert ahead[0] == 0 and ahead[1] < -0.7 and ahead[2] > 0.7  # to the left, to the right
     for frame in frames:
         width = 2 * math.degrees(math.atan(frame.camera.width / 2 / frame.camera.fx))
         assert width == pytest.approx(80, abs=1)
@@ -475,10 +476,10 @@ def test_views_of_a_wide_lens_are_one_batch():
 
 def test_front_view_of_a_wide_lens_is_what_a_call_returns():
     depths = DepthPipeline(KnownEngine(2.0))
-    assert depths(_image(90, 120), FISHEYE).view == 'front'
+    assert depths(_image(90, 120), FISHEYE).camera_R_view is None
     depths.options = Options(views='front')
     alone = depths.views(Picture(_image(90, 120), FISHEYE))
-    assert [f.view for f in alone] == [''] and alone[0].camera_R_view is None
+    assert len(alone) == 1 and alone[0].own is None
 
 
 def test_pictures_of_several_cameras_are_one_batch():

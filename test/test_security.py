@@ -6,6 +6,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from rclpy.node import NodeNameNonExistentError
 from ros_graph import ROOT, open_graph
 
 from fcrn_ros.security import Rights, main, policy_of, rights_for
@@ -44,14 +45,17 @@ def _rights(*arguments):
 
 
 def _seen(tester, rights):
-    """Return what a node sees of another: kind -> names of topics or services."""
+    """Return what a node sees of another: kind -> names of topics; nothing before it sees it."""
     kinds = {
         'publish': tester.get_publisher_names_and_types_by_node,
         'subscribe': tester.get_subscriber_names_and_types_by_node,
         'reply': tester.get_service_names_and_types_by_node,
         'request': tester.get_client_names_and_types_by_node,
     }
-    names = {kind: ask(rights.node, rights.namespace) for kind, ask in kinds.items()}
+    try:
+        names = {kind: ask(rights.node, rights.namespace) for kind, ask in kinds.items()}
+    except NodeNameNonExistentError:
+        return {}
     return {kind: tuple(sorted(name for name, _ in found)) for kind, found in names.items()}
 
 

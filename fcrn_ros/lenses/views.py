@@ -35,13 +35,7 @@ LOST = 20.0  # [degrees]
 # at their seams too: narrower ones see too little of a room, wider ones are too stretched
 ANGLE = 80.0
 OVERLAP = 8.0  # of two neighbours, at least [degrees]
-NAMES = {
-    1: ('front',),
-    2: ('left', 'right'),
-    3: ('left', 'front', 'right'),
-    4: ('far_left', 'left', 'right', 'far_right'),
-    5: ('far_left', 'left', 'front', 'right', 'far_right'),
-}
+SIDES = (('left', 'right'), ('far_left', 'far_right'))  # beside the front, from it on
 
 
 @dataclass(frozen=True)
@@ -107,9 +101,9 @@ def plan_views(camera: Camera, network: Camera, angle: float = ANGLE) -> tuple[V
     """
     Choose the views of a camera, the one nearest to its axis first.
 
-    An ordinary lens has one, of camera_info's R and P. A wider one has as few of an angle as cover
-    its width from border to border; what would be left over is overlap. Their pixels are about as
-    fine as those of the raw image are on its axis.
+    An ordinary lens has one, of camera_info's R and P. A wider one has a front view along the axis
+    of that one and as few to each side as reach the border; what would be left over is overlap.
+    Their pixels are about as fine as those of the raw image are on its axis.
 
     :param camera: of the raw image.
     :param network: the camera that the network's input had in training; views have its shape.
@@ -122,17 +116,19 @@ def plan_views(camera: Camera, network: Camera, angle: float = ANGLE) -> tuple[V
     front, field = rectified_view(camera), field_of_view(camera)
     if _is_ordinary(front, field):
         return (front,)
-    count = max(2, math.ceil((field.horizontal - OVERLAP) / (angle - OVERLAP)))
-    if count not in NAMES:
+    beyond = [max(side - angle / 2, OVERLAP) for side in (field.left, field.right)]
+    pairs = math.ceil(max(beyond) / (angle - OVERLAP))
+    if pairs > len(SIDES):
         raise ValueError(
-            f'{field.horizontal:.0f} degrees need {count} views of {angle:g} degrees; '
-            f'expected at most {max(NAMES)}'
+            f'{field.horizontal:.0f} degrees need {1 + 2 * pairs} views of {angle:g} degrees; '
+            f'expected at most {1 + 2 * len(SIDES)}'
         )
+    headings = {'front': 0.0}
+    for pair, (left, right) in enumerate(SIDES[:pairs], 1):
+        headings |= {left: -beyond[0] * pair / pairs, right: beyond[1] * pair / pairs}
+    turns = [front.camera_R_view @ _turn_right(heading) for heading in headings.values()]
     pinhole = _pinhole(camera, network, angle)
-    headings = np.linspace(angle / 2 - field.left, field.right - angle / 2, count)
-    turns = [front.camera_R_view @ _turn_right(heading) for heading in headings]
-    order = sorted(range(count), key=lambda i: abs(2 * i - count + 1))
-    return tuple(_view(NAMES[count][i], pinhole, i, turns) for i in order)
+    return tuple(_view(name, pinhole, i, turns) for i, name in enumerate(headings))
 
 
 def _is_ordinary(front: View, field: FieldOfView) -> bool:

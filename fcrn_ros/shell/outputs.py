@@ -27,14 +27,14 @@ def _qos() -> QoSProfile:
     )
 
 
-def view_frame(optical_frame: str, s: Surroundings) -> str:
-    """Return the frame of the images: the optical one, or that of a view which is turned."""
-    return f'{optical_frame}_{s.front.view}' if s.front.view else optical_frame
+def optical_frame(image_frame: str, s: Surroundings) -> str:
+    """Return the frame of images and clouds: the image's."""
+    return image_frame
 
 
-def scan_frame(optical_frame: str, s: Surroundings) -> str:
+def scan_frame(image_frame: str, s: Surroundings) -> str:
     """Return the frame of the scan."""
-    floor = f'{optical_frame.removesuffix("_optical_frame")}_floor'
+    floor = f'{image_frame.removesuffix("_optical_frame")}_floor'
     return s.settings.scan_frame or s.settings.base_frame or floor
 
 
@@ -52,7 +52,7 @@ class Output:
     type: type
     build: Callable[[Header, Surroundings], Any]
     lacks: Callable[[Surroundings], str] = Surroundings.lacks_nothing
-    frame: Callable[[str, Surroundings], str] = view_frame
+    frame: Callable[[str, Surroundings], str] = optical_frame
 
 
 def _depth(header: Header, s: Surroundings) -> Image:
@@ -89,13 +89,8 @@ def _scan(header: Header, s: Surroundings) -> LaserScan:
 
 
 def _cloud(build: Callable[[Surroundings], Any], lacks: Callable[[Surroundings], str]) -> Output:
-    """Return the output of a cloud, which is in the image's own frame."""
-    return Output(
-        PointCloud2,
-        lambda header, s: messages.points_to_msg(header, build(s)),
-        lacks,
-        lambda optical_frame, s: optical_frame,
-    )
+    """Return the output of a cloud."""
+    return Output(PointCloud2, lambda header, s: messages.points_to_msg(header, build(s)), lacks)
 
 
 OUTPUTS = {
@@ -163,21 +158,13 @@ class Outputs:
                 self._publishers[topic].publish(output.build(own, surroundings))
         return lacking
 
-    def new_frames(self, optical_frame: str, s: Surroundings) -> dict[str, NDArray[np.float64]]:
+    def new_frames(self, image_frame: str, s: Surroundings) -> dict[str, NDArray[np.float64]]:
         """
         Return the frames of what is listened to that nobody else tells TF of.
 
         :return: frame -> (4, 4) float64 optical_T_frame [m].
         """
-        frames = {}
-        wanted = self.wanted()
-        if s.front.camera_R_view is not None and any(
-            OUTPUTS[t].frame is view_frame for t in wanted
-        ):
-            optical_T_view = np.eye(4)
-            optical_T_view[:3, :3] = s.front.camera_R_view
-            frames[view_frame(optical_frame, s)] = optical_T_view
         theirs = s.settings.scan_frame or s.settings.base_frame
-        if 'scan' in wanted and s.mounting is not None and not theirs:
-            frames[scan_frame(optical_frame, s)] = inverse(s.mounting.floor_T_optical)
-        return frames
+        if s.mounting is None or theirs or 'scan' not in self.wanted():
+            return {}
+        return {scan_frame(image_frame, s): inverse(s.mounting.floor_T_optical)}
