@@ -6,7 +6,6 @@ import time
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from rclpy.node import NodeNameNonExistentError
 from ros_graph import ROOT, open_graph
 
 from fcrn_ros.security import Rights, main, policy_of, rights_for
@@ -46,6 +45,8 @@ def _rights(*arguments):
 
 def _seen(tester, rights):
     """Return what a node sees of another: kind -> names of topics; nothing before it sees it."""
+    from rclpy.node import NodeNameNonExistentError
+
     kinds = {
         'publish': tester.get_publisher_names_and_types_by_node,
         'subscribe': tester.get_subscriber_names_and_types_by_node,
