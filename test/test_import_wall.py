@@ -53,6 +53,7 @@ WITHOUT_TORCH = (
     'parameters',
     'pipeline',
     'recording',
+    'rigid',
     'rvl',
     'scale',
     'scaling.flicker',

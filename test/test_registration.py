@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from fcrn_ros.camera import Camera
+from fcrn_ros.rigid import inverse, matrix
 from fcrn_ros.training.sources.registration import (
     DepthRectifier,
     register,
     resized_depth,
     same_view,
 )
-from fcrn_ros.transforms import inverse, matrix
 
 DEPTH = Camera(60, 44, 50.0, 52.0, 28.0, 23.0)
 COLOUR = Camera(96, 70, 90.0, 88.0, 50.0, 33.0)

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fcrn_ros.transforms import TransformTree, inverse, matrix, quaternion
+from fcrn_ros.rigid import inverse, matrix
+from fcrn_ros.transforms import TransformTree
 
 HALF = math.sqrt(0.5)
 NO_TURN = (0, 0, 0, 1)
@@ -208,20 +209,3 @@ def test_other_joint_leaves_the_tree_as_it_was() -> None:
     changed = tree.with_joint(other.joints['base'])
     assert changed.lookup('world', 'camera', 10 * S)[0, 3] == pytest.approx(7.2)
     assert tree.lookup('odom', 'camera', 10 * S)[0, 3] == pytest.approx(1.2)
-
-
-@pytest.mark.parametrize(
-    'turn',
-    [
-        (0.5, -0.5, 0.5, 0.5),
-        (1.0, 0, 0, 0),
-        (0, 0.8, 0.6, 0),
-        (0.1, 0.2, -0.3, 0.9),
-        (0, 0, 0, 1.0),
-    ],
-)
-def test_a_quaternion_comes_back_from_its_matrix(turn):
-    """Up to its sign: q and -q are one rotation."""
-    found = np.array(quaternion(matrix((1.0, 2.0, 3.0), turn)))
-    expected = np.array(turn) / np.linalg.norm(turn)
-    assert abs(found @ expected) == pytest.approx(1)

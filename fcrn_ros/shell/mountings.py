@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 
 from fcrn_ros.mounting import Mounting
+from fcrn_ros.rigid import matrix, quaternion
 from fcrn_ros.settings import Settings
+from fcrn_ros.shell.stream import LOG_SECONDS
 from fcrn_ros.shell.tf import TfReader, TfWriter
-from fcrn_ros.transforms import matrix, quaternion
 
-LOG_SECONDS = 5.0
 NO_TF = (
     'base_frame needs tf2_ros, which is not installed: camera_height, camera_pitch and '
     'camera_roll are used'

@@ -16,8 +16,8 @@ from std_msgs.msg import Float32, Header
 
 from fcrn_ros import messages
 from fcrn_ros.colormap import colored_depth
+from fcrn_ros.rigid import inverse
 from fcrn_ros.space.surroundings import Surroundings
-from fcrn_ros.transforms import inverse
 
 
 def _qos() -> QoSProfile:

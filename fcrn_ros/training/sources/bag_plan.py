@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from fcrn_ros.camera import Camera
 from fcrn_ros.recording import topic_list
+from fcrn_ros.rigid import inverse
 from fcrn_ros.training.sources.bag_index import EYES, BagIndex, pair, usual_offset
 from fcrn_ros.training.sources.bag_topics import BagOptions
 from fcrn_ros.training.sources.bag_views import rectified_T_frame
 from fcrn_ros.training.sources.registration import same_view
-from fcrn_ros.transforms import Joint, TransformTree, inverse
+from fcrn_ros.transforms import Joint, TransformTree
 
 ROLES = {'depth': 'depth', 'stereo': 'right'}  # part of a sample -> its image topic
 MEANS = {'depth': 'colour and depth', 'stereo': 'left and right'}

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from fcrn_ros.camera import Camera
 from fcrn_ros.lenses.rectify import Rectifier
 from fcrn_ros.recording import colour_of, depth_of
+from fcrn_ros.rigid import inverse
 from fcrn_ros.training.sources.registration import (
     DepthRectifier,
     register,
     resized_depth,
     same_view,
 )
-from fcrn_ros.transforms import inverse
 
 SAME_PLACE = 1e-4  # [m], and of a rotation matrix
 rectifier = lru_cache(maxsize=4)(Rectifier)
