@@ -26,7 +26,7 @@ from fcrn_ros.model.weights import ModelError
 from fcrn_ros.settings import Settings
 from fcrn_ros.shell.diagnostics import status_of
 from fcrn_ros.shell.frames import FrameLoop
-from fcrn_ros.shell.signals import end_on_signals
+from fcrn_ros.shell.signals import end_on_signals, was_interrupted
 from fcrn_ros.shell.stream import Stream
 from fcrn_ros.shell.worker import NewestFirst
 
@@ -161,6 +161,9 @@ def main(args: list[str] | None = None) -> int:
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RuntimeError:
+        if not was_interrupted():
+            raise
     finally:
         if node is not None:
             node.destroy_node()

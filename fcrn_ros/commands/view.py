@@ -48,7 +48,7 @@ def add_page_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Show camera, depth, points and obstacles in the browser, live."""
-    from fcrn_ros.shell.signals import end_on_signals
+    from fcrn_ros.shell.signals import end_on_signals, was_interrupted
     from fcrn_ros.viewer.server import ViewerServer, require_rerun
 
     require_rerun()
@@ -60,6 +60,9 @@ def run(options: argparse.Namespace) -> int:
             show(options, server)
     except KeyboardInterrupt:
         pass
+    except RuntimeError:
+        if not was_interrupted():
+            raise
     return 0
 
 

@@ -14,10 +14,23 @@ class Interrupted(KeyboardInterrupt):
     """
 
 
+_came: list[int] = []  # signals
+
+
+def was_interrupted() -> bool:
+    """
+    Whether a signal has come.
+
+    One that comes while rclpy converts a message leaves it as a RuntimeError of its own.
+    """
+    return bool(_came)
+
+
 def end_on_signals() -> None:
     """Let the first SIGINT or SIGTERM interrupt whatever is done, a model's loading included."""
 
     def interrupt(number: int, frame: object) -> None:
+        _came.append(number)
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, signal.SIG_IGN)  # a second one must not break the ending
         raise Interrupted
