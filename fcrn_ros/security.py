@@ -24,7 +24,7 @@ from rclpy.utilities import remove_ros_args
 
 from fcrn_ros import parameters
 from fcrn_ros.settings import Settings
-from fcrn_ros.shell.inputs import image_input
+from fcrn_ros.shell.inputs import image_topic
 from fcrn_ros.shell.outputs import OUTPUTS
 
 NODE = 'fcrn_depth'
@@ -99,6 +99,7 @@ def _rights(node: Node, settings: Settings) -> Rights:
     prefixes = [f'{camera}/' if camera else '' for camera in settings.cameras]
     published = [*PUBLISHED, *(f'{prefix}{output}' for prefix in prefixes for output in OUTPUTS)]
     read = [f'{prefix}camera_info' for prefix in prefixes]
+    images = [image_topic(node, settings.image_transport, prefix) for prefix in prefixes]
     services = list(SERVICES)
     if node.get_parameter('use_sim_time').value:
         read.append('/clock')
@@ -114,18 +115,9 @@ def _rights(node: Node, settings: Settings) -> Rights:
         node.get_namespace(),
         node.get_name(),
         _sorted(map(node.resolve_topic_name, published)),
-        _sorted([*map(node.resolve_topic_name, read), *_images(node, settings, prefixes)]),
+        _sorted([*map(node.resolve_topic_name, read), *images]),
         _sorted(map(node.resolve_service_name, services)),
     )
-
-
-def _images(node: Node, settings: Settings, prefixes: Sequence[str]) -> list[str]:
-    """Return the image topics, as the node itself finds them."""
-    inputs = [image_input(node, settings.image_transport, lambda _: None, p) for p in prefixes]
-    topics = [each.topic for each in inputs]
-    for each in inputs:
-        each.close()
-    return topics
 
 
 def _sorted(names: Iterable[str]) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from fcrn_ros.camera import Camera
 from fcrn_ros.mounting import Mounting
 from fcrn_ros.navigation.contract import Facts, check
 from fcrn_ros.navigation.costmap import Robot, plan_costmap
-from fcrn_ros.navigation.layout import LAYERS, costmap_yaml, number, source_name
+from fcrn_ros.navigation.layout import costmap_yaml, number, source_name
+from fcrn_ros.navigation.templates import LAYERS
 from fcrn_ros.settings import Settings
 
 # x / z from -0.6 to 0.68, y / z from -0.5 to 80 / 240 = 0.3333

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcrn_ros.commands.arguments import intrinsics
-from fcrn_ros.navigation.layout import LAYERS
+from fcrn_ros.navigation.templates import LAYERS
 
 if TYPE_CHECKING:
     from fcrn_ros.camera import Camera

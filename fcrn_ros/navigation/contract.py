@@ -26,7 +26,7 @@ from fcrn_ros.navigation.observation import (
 )
 from fcrn_ros.settings import Settings
 
-MOST_VOXELS = 16
+MOST_VOXELS = 16  # in a column of Nav2's voxel grid
 FLOOR_ERROR = 0.1  # a cloud that holds the floor must not mark below this height [m]
 PERIODS = (0.2, 5.0)  # expected_update_rate outside looks like a rate, or is always late [s]
 # parameters of type double: ROS refuses 2 for 2.0, and the costmap does not start

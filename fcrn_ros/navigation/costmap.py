@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fcrn_ros.camera import Camera
 from fcrn_ros.lenses.views import View
 from fcrn_ros.mounting import Mounting
+from fcrn_ros.navigation.contract import MOST_VOXELS
 from fcrn_ros.navigation.eye import Eye, eye_of
 from fcrn_ros.navigation.sight import sight_of
 from fcrn_ros.settings import Settings
@@ -23,7 +24,6 @@ RESOLUTION = 0.05  # of the costmap [m]
 INFLATION = 0.3  # beyond the robot's radius [m]
 CLEARANCE = 0.1  # above the robot [m], of what it passes under
 HEADROOM = 0.1  # of the voxel grid above the camera [m], for a robot that rocks
-MOST_VOXELS = 16  # in a column of Nav2's voxel grid
 VOXEL_STEP = 0.025  # of the grid's resolution [m]
 CLEARS_BEYOND = 0.5  # of the marking range [m]
 DEPTH_ERROR = 0.2  # mean relative error of the shipped model in rooms it has not met

@@ -12,9 +12,8 @@ import textwrap
 
 from fcrn_ros.navigation.costmap import RESOLUTION, Costmap
 from fcrn_ros.navigation.eye import Eye
-from fcrn_ros.navigation.templates import COSTMAP, HEADER, INFLATION, TEMPLATES
+from fcrn_ros.navigation.templates import COSTMAP, HEADER, INFLATION, LAYERS, TEMPLATES
 
-LAYERS = ('obstacle', 'voxel', 'stvl')
 VOXEL_DECAY = 5.0  # [s]
 
 

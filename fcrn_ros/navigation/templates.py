@@ -164,3 +164,4 @@ TEMPLATES = {
     'voxel': (VOXEL, SOURCES),
     'stvl': (STVL, STVL_SOURCES),
 }
+LAYERS = tuple(TEMPLATES)

@@ -68,23 +68,29 @@ class Input:
         self._subscription = self._reliability = None
 
 
-def image_input(
-    node: Node, transport: str, callback: Callable[[Any], None], prefix: str = ''
-) -> Input:
+def image_topic(node: Node, transport: str, prefix: str = '') -> str:
     """
-    Open the image topic, below a prefix such as ``front/``.
+    Return the name of the image topic, below a prefix such as ``front/``.
 
     As in image_transport, ``compressed`` reads the image topic's name with /compressed behind it,
     so one remapping of ``image`` serves both; ``image/compressed`` may be remapped by itself too.
     """
     image = node.resolve_topic_name(f'{prefix}image')
     if transport == 'raw':
-        return Input(node, Image, image, callback)
+        return image
     name = f'{prefix}image/compressed'
     compressed = node.resolve_topic_name(name)
     if compressed == node.resolve_topic_name(name, only_expand=True):
         compressed = f'{image}/compressed'
-    return Input(node, CompressedImage, compressed, callback)
+    return compressed
+
+
+def image_input(
+    node: Node, transport: str, callback: Callable[[Any], None], prefix: str = ''
+) -> Input:
+    """Open the image topic."""
+    kind = Image if transport == 'raw' else CompressedImage
+    return Input(node, kind, image_topic(node, transport, prefix), callback)
 
 
 class CameraCache:

@@ -27,11 +27,6 @@ def _qos() -> QoSProfile:
     )
 
 
-def optical_frame(image_frame: str, s: Surroundings) -> str:
-    """Return the frame of images and clouds: the image's."""
-    return image_frame
-
-
 def scan_frame(image_frame: str, s: Surroundings) -> str:
     """Return the frame of the scan."""
     floor = f'{image_frame.removesuffix("_optical_frame")}_floor'
@@ -46,13 +41,11 @@ class Output:
     :param type: of its messages.
     :param build: makes a message of a header and the surroundings.
     :param lacks: says what is missing for the message; '' where nothing is.
-    :param frame: returns the frame of its messages, of the image's.
     """
 
     type: type
     build: Callable[[Header, Surroundings], Any]
     lacks: Callable[[Surroundings], str] = Surroundings.lacks_nothing
-    frame: Callable[[str, Surroundings], str] = optical_frame
 
 
 def _depth(header: Header, s: Surroundings) -> Image:
@@ -79,7 +72,7 @@ def _confidence(header: Header, s: Surroundings) -> Image:
 def _scan(header: Header, s: Surroundings) -> LaserScan:
     sweep, settings = s.sweep, s.settings
     return messages.scan_to_msg(
-        header,
+        Header(stamp=header.stamp, frame_id=scan_frame(header.frame_id, s)),
         s.scan,
         sweep.angle_min,
         sweep.angle_increment,
@@ -114,7 +107,7 @@ OUTPUTS = {
     'points': _cloud(lambda s: s.points, Surroundings.lacks_camera),
     'points/marking': _cloud(lambda s: s.marking, Surroundings.lacks_floor),
     'points/clearing': _cloud(lambda s: s.clearing, Surroundings.lacks_camera),
-    'scan': Output(LaserScan, _scan, Surroundings.lacks_scan, scan_frame),
+    'scan': Output(LaserScan, _scan, Surroundings.lacks_scan),
 }
 
 
@@ -153,9 +146,7 @@ class Outputs:
             if lacks := output.lacks(surroundings):
                 lacking[topic] = lacks
             else:
-                frame = output.frame(header.frame_id, surroundings)
-                own = Header(stamp=header.stamp, frame_id=frame)
-                self._publishers[topic].publish(output.build(own, surroundings))
+                self._publishers[topic].publish(output.build(header, surroundings))
         return lacking
 
     def new_frames(self, image_frame: str, s: Surroundings) -> dict[str, NDArray[np.float64]]:
