@@ -145,6 +145,11 @@ def test_the_middle_imports_without_torch():
     _require_clean(_import(WITHOUT_TORCH, (*ROS, 'tensorrt', 'torch', 'torchvision')))
 
 
+def test_commands_start_without_opencv():
+    """It is loaded by what needs pictures or lenses, not by every command's start."""
+    _require_clean(_import(['cli', 'camera'], ('cv2',)))
+
+
 @pytest.mark.parametrize(
     ('name', 'blocked', 'missing'),
     [

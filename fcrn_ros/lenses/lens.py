@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,6 +59,8 @@ def distort(
     :return: (..., 2) float64, (x, y) at focal length 1. NaN where z is not positive, but for an
         equidistant lens, which images every ray.
     """
+    import cv2  # here: every command knows cameras, few know lenses
+
     exact: NDArray[np.float64] = np.asarray(rays, np.float64)
     if is_fisheye(model, coefficients):
         return _equidistant(coefficients, exact)
